@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 )
@@ -111,6 +112,8 @@ type Denial struct {
 	Header http.Header
 	// Field is the place in the request that was refused, "header.Host".
 	Field string
+	// Attrs go to the journal with the event.
+	Attrs []slog.Attr
 	// Err is the reason, for the log.
 	Err error
 }
