@@ -1,0 +1,16 @@
+// The WebSocket: it says back what it hears, text as text and bytes as bytes.
+import { WebSocketServer } from 'ws';
+
+export function attachSocket(server) {
+  const sockets = new WebSocketServer({
+    server,
+    path: '/socket',
+    maxPayload: 1024 * 1024,
+    handleProtocols: (offered) => (offered.has('echo') ? 'echo' : false),
+  });
+  sockets.on('connection', (socket) => {
+    socket.on('message', (data, isBinary) => socket.send(data, { binary: isBinary }));
+    socket.on('error', () => socket.terminate());
+  });
+  return sockets;
+}
