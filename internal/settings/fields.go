@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"reflect"
 	"strings"
+	"time"
 )
 
 // field is a key of a struct; those of an inlined struct count as its own.
@@ -84,4 +85,29 @@ func inherited(scope []reflect.Value, key string, t reflect.Type) (reflect.Value
 		}
 	}
 	return reflect.Value{}, false
+}
+
+// Keys lists the path of every key that Decode takes into root, without
+// indices: "sites.routes.on".
+func Keys(root any) []string {
+	t := reflect.TypeOf(root)
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return appendKeys(nil, "", t)
+}
+
+func appendKeys(keys []string, path string, t reflect.Type) []string {
+	for _, f := range fieldsOf(t) {
+		p := join(path, f.key)
+		keys = append(keys, p)
+		in := f.typ
+		for in.Kind() == reflect.Pointer || in.Kind() == reflect.Slice {
+			in = in.Elem()
+		}
+		if in.Kind() == reflect.Struct && in != reflect.TypeFor[time.Time]() && !readsText(in) {
+			keys = appendKeys(keys, p, in)
+		}
+	}
+	return keys
 }

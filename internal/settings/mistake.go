@@ -36,7 +36,7 @@ func (m Mistake) Error() string {
 	if m.Hint != "" {
 		b.WriteString(" (" + m.Hint + ")")
 	}
-	return printable(b.String())
+	return Printable(b.String())
 }
 
 // Mistakes are all mistakes of a file, in its order.
@@ -66,9 +66,9 @@ func (m Mistakes) sort() {
 	})
 }
 
-// printable escapes what is not a graphic character or a space: control
+// Printable escapes what is not a graphic character or a space: control
 // characters, which a terminal obeys, and the marks that reorder a line.
-func printable(s string) string {
+func Printable(s string) string {
 	var b strings.Builder
 	for _, r := range s {
 		if unicode.IsPrint(r) && r != unicode.ReplacementChar {

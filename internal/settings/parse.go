@@ -39,10 +39,12 @@ type entry struct {
 	value        *node
 }
 
-// maxDepth and maxColumn bound how deep the parser, which is recursive, goes.
+// maxDepth and maxColumn bound how deep the parser, which is recursive, goes;
+// maxTokens how long it works, since its time grows with their square.
 const (
 	maxDepth  = 64
 	maxColumn = 256
+	maxTokens = 50_000
 )
 
 // parse returns the one document of src, nil for an empty one.
@@ -125,6 +127,10 @@ func badCharacter(src []byte) (line, column int, found bool) {
 // refuse reports what Hauberk does not take from YAML, before the parser, which
 // would resolve or recurse into it, sees it.
 func (r *reader) refuse(tokens token.Tokens) {
+	if len(tokens) > maxTokens {
+		r.fail(0, 0, "", "holds too many values", "")
+		return
+	}
 	depth := 0
 	for _, t := range tokens {
 		at := t.Position

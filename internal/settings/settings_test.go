@@ -193,6 +193,7 @@ func TestWhatIsEmptyIsNoMistake(t *testing.T) {
 func TestALargeOrDeepFileIsRefused(t *testing.T) {
 	for name, src := range map[string]string{
 		"large":          "# " + strings.Repeat("x", settings.MaxSize),
+		"many keys":      strings.Repeat("a: b\n", 100_000),
 		"deep lists":     strings.Repeat("[", 100_000),
 		"deep maps":      strings.Repeat("{a: ", 100_000),
 		"deep sequences": strings.Repeat("- ", 100_000),
