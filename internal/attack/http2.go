@@ -12,6 +12,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/net/http2/hpack"
 )
@@ -54,8 +55,13 @@ func exchange2(conn net.Conn, s Step, host string, kept values) ([]Response, err
 	writeFrame(out, frameSettings, 0, 0, settings)
 	writeFrame(out, frameWindow, 0, 0, binary.BigEndian.AppendUint32(nil, maxRepeat))
 	s.writeRequest2(out, host, body, kept)
-	go func() { _, _ = conn.Write(out.Bytes()) }()
-	r, err := readResponse2(conn)
+	var writing sync.Mutex // no frame of ours may overtake the preface
+	writing.Lock()
+	go func() {
+		defer writing.Unlock()
+		_, _ = conn.Write(out.Bytes())
+	}()
+	r, err := readResponse2(conn, &writing)
 	return []Response{r}, err
 }
 
@@ -131,7 +137,7 @@ type stream2 struct {
 	done  bool
 }
 
-func readResponse2(conn net.Conn) (Response, error) {
+func readResponse2(conn net.Conn, writing *sync.Mutex) (Response, error) {
 	st := &stream2{dec: hpack.NewDecoder(4096, nil)}
 	for !st.done {
 		kind, flags, stream, payload, err := readFrame(conn)
@@ -154,8 +160,14 @@ func readResponse2(conn net.Conn) (Response, error) {
 				return st.res, err
 			}
 		}
-		_, _ = conn.Write(ack.Bytes())
+		if ack.Len() > 0 {
+			writing.Lock()
+			_, _ = conn.Write(ack.Bytes())
+			writing.Unlock()
+		}
 	}
+	length, err := strconv.Atoi(st.res.Header.Get("Content-Length"))
+	st.res.Cut = err == nil && st.res.Body != "" && length != len(st.res.Body)
 	return st.res, nil
 }
 
