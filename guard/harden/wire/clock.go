@@ -172,13 +172,6 @@ func (c *Conn) tooSlow() bool {
 	return slow
 }
 
-// newBody forgets the pace of the body before.
-func (c *Conn) newBody() {
-	c.mu.Lock()
-	c.waited, c.came, c.answering = 0, 0, false
-	c.mu.Unlock()
-}
-
 func passed(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }
 
 func isTimeout(err error) bool {

@@ -121,7 +121,7 @@ type Conn struct {
 	refused *Error // Waits for the stand-in.
 	target  string // The stand-in's target, "" before there is one.
 	broken  *Error // The body's, or that of bytes behind an upgrade.
-	bodyBad bool
+	bodyBad bool   // It is the body's.
 }
 
 // New returns a checked connection over c, which carries clear text or is a
@@ -135,7 +135,7 @@ func New(c net.Conn, l Limits) *Conn {
 			*d.v = d.n
 		}
 	}
-	return &Conn{c: c, l: l}
+	return &Conn{c: c, l: l, head: head{length: -1}}
 }
 
 // Refused returns why the head was refused for which requestURI stands in. It
