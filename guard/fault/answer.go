@@ -1,0 +1,172 @@
+package fault
+
+import (
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+
+	"hauberk.dev/guard"
+	"hauberk.dev/guard/fault/leak"
+)
+
+// kept are the header fields of the app's answer that a refusal keeps: without
+// them its status would not mean what it says (RFC 9110, sections 10.2.1,
+// 10.2.3 and 11.6.1).
+var kept = []string{"Retry-After", "Allow", "Www-Authenticate"}
+
+// open decides what becomes of an answer, when its header is known.
+func (f *Room) open(h http.Header, r *http.Request, status int, out io.Writer) (io.WriteCloser, error) {
+	if status < 400 {
+		return nil, nil
+	}
+	x := guard.From(r.Context())
+	if x.Refused != nil {
+		return nil, nil // our own page
+	}
+	media := mediaType(h)
+	if status >= 500 {
+		return f.failed(h, r, x, status, media, out)
+	}
+	if r.Method == http.MethodHead || !isText(media) || x.Excused(leaked, r) {
+		return nil, nil
+	}
+	s := leak.New(media)
+	s.Echo(r.URL.Path)
+	s.Echo("\n" + r.URL.RawQuery)
+	a := &answer{status: status, header: h, hold: f.held(x), out: out, scan: s}
+	return a, nil
+}
+
+// failed replaces an answer of the app with 5xx, of which the body is
+// collected for the journal first.
+func (f *Room) failed(h http.Header, r *http.Request, x *guard.Exchange, status int, media string, out io.Writer) (io.WriteCloser, error) {
+	if x.Excused(serverError, r) {
+		return nil, nil
+	}
+	a := &answer{status: status, header: h, hold: f.held(x), out: out}
+	if r.Method == http.MethodHead || !isText(media) {
+		return nil, a.serverError()
+	}
+	return a, nil
+}
+
+// mediaType returns the media type of an answer without parameters, "" where
+// none is named or it cannot be read.
+func mediaType(h http.Header) string {
+	media, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
+	return media
+}
+
+// isText says whether an answer of media type m can carry a text that leaks
+// and ends. An event stream does not end.
+func isText(m string) bool {
+	switch m {
+	case "text/event-stream":
+		return false
+	case "", "application/json", "application/xml", "application/javascript", "application/ld+json",
+		"application/x-ndjson", "application/graphql", "application/x-www-form-urlencoded", "application/yaml":
+		return true
+	}
+	return strings.HasPrefix(m, "text/") || strings.HasSuffix(m, "+json") || strings.HasSuffix(m, "+xml") || strings.HasSuffix(m, "+yaml")
+}
+
+// answer holds the beginning of one answer. With a scanner it lets a clean one
+// go; without, the answer is bound to be replaced.
+type answer struct {
+	status int
+	header http.Header
+	hold   int
+	out    io.Writer
+	scan   *leak.Scanner
+	held   []byte
+	passed bool
+}
+
+// Write holds p, or lets it pass once the beginning was clean.
+func (a *answer) Write(p []byte) (int, error) {
+	if a.passed {
+		return a.out.Write(p)
+	}
+	take := min(len(p), a.hold-len(a.held))
+	a.held = append(a.held, p[:take]...)
+	if a.scan != nil {
+		a.scan.Write(p[:take])
+	}
+	if len(a.held) < a.hold {
+		return len(p), nil
+	}
+	if err := a.judge(); err != nil {
+		return 0, err
+	}
+	if _, err := a.out.Write(p[take:]); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// Close judges an answer that was shorter than what may be held.
+func (a *answer) Close() error {
+	if a.passed {
+		return nil
+	}
+	return a.judge()
+}
+
+// judge refuses, or lets go what was held.
+func (a *answer) judge() error {
+	if a.scan == nil {
+		return a.serverError()
+	}
+	a.scan.Close()
+	if finding, found := a.scan.Found(); found {
+		d := leaked.Deny("the app's answer %d has a sign of %s", a.status, finding)
+		d.Attrs = append(d.Attrs, slog.String("pattern", finding.String()))
+		return a.replaces(d)
+	}
+	a.passed = true
+	held := a.held
+	a.held = nil
+	if len(held) == 0 {
+		return nil
+	}
+	_, err := a.out.Write(held)
+	return err
+}
+
+func (a *answer) serverError() error {
+	return a.replaces(serverError.Deny("the app answered %d %s", a.status, http.StatusText(a.status)))
+}
+
+// replaces makes d the answer, with the app's status.
+func (a *answer) replaces(d *guard.Denial) *guard.Denial {
+	d.Status = a.status
+	if a.held != nil {
+		d.Attrs = append(d.Attrs, slog.String("answer", clip(a.held, a.hold)))
+	}
+	for _, name := range kept {
+		v := a.header.Values(name)
+		if len(v) == 0 || name == "Retry-After" && !isRetryAfter(v[0]) {
+			continue
+		}
+		for _, one := range v {
+			if d.Header == nil {
+				d.Header = http.Header{}
+			}
+			d.Header.Add(name, one)
+		}
+	}
+	return d
+}
+
+// isRetryAfter says whether v is a number of seconds or a date (RFC 9110,
+// section 10.2.3).
+func isRetryAfter(v string) bool {
+	if _, err := http.ParseTime(v); err == nil {
+		return true
+	}
+	_, err := time.ParseDuration(v + "s")
+	return err == nil && len(v) < 10 && strings.Trim(v, "0123456789") == ""
+}
