@@ -32,9 +32,9 @@ const (
 const (
 	// maxDigits keeps a chunk size far from where an int64 overflows.
 	maxDigits = 15
-	// maxTrailer bounds the trailer section; net/http looks for its end in
-	// one buffer of 4 KiB.
-	maxTrailer = 4096
+	// maxTrailer bounds the trailer section. net/http looks for its end in
+	// one buffer of 4 KiB, and must find our refusal before it is full.
+	maxTrailer = 4095
 	// maxName is longer than any name that is refused in a trailer.
 	maxName = 32
 )

@@ -70,6 +70,9 @@ func (d *head) check(h []byte, l *Limits) (int, *Error) {
 // pending judges a line that has not ended yet, so that no client can have
 // more kept than a head may be.
 func (d *head) pending(h []byte, l *Limits) *Error {
+	if half := len(h) == 1 && h[0] == '\r' && !d.empty; half {
+		return nil // Of an empty line, perhaps.
+	}
 	if d.end == 0 && len(h) > 0 && !isToken[h[0]] {
 		return refuse(Framing, "line", "begins with %s", short(h[:1]))
 	}

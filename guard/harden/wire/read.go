@@ -160,7 +160,7 @@ func (c *Conn) skipped() bool {
 	if c.head.empty || c.w-c.r < 2 || c.buf[c.r] != '\r' || c.buf[c.r+1] != '\n' {
 		return false
 	}
-	c.head.empty = true
+	c.head.empty, c.head.scan = true, 0
 	if c.head.start.IsZero() {
 		c.head.start = time.Now()
 	}
