@@ -52,3 +52,7 @@ func (s Size) String() string {
 	}
 	return fmt.Sprintf("%dB", int64(s))
 }
+
+// Pattern is the form of a Size as a regular expression, for editors that
+// check a config against its schema.
+func (Size) Pattern() string { return `^[0-9]+ *(B|KiB|MiB|GiB)$` }

@@ -6,17 +6,17 @@ import (
 	"reflect"
 	"strings"
 	"time"
-
-	"hauberk.dev/guard"
 )
 
 // Patterns of the texts that have a unit. An editor that knows them marks a
 // bare number before Decode does.
 const (
-	sizePattern     = `^[0-9]+ *(B|KiB|MiB|GiB)$`
 	durationPattern = `^([0-9]+d)?([0-9]+(\.[0-9]+)?(ns|us|µs|ms|s|m|h))*$`
 	datePattern     = `^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9:.]+(Z|[+-][0-9]{2}:[0-9]{2}))?$`
 )
+
+// patterned is a type that knows the form of its text.
+type patterned interface{ Pattern() string }
 
 // Schema describes the file that Decode reads into root, a struct or a pointer
 // to one, as JSON Schema 2020-12, for editors. docs explains keys by their path
@@ -93,8 +93,9 @@ func (s *schema) value(t reflect.Type, f field, path string) map[string]any {
 		return map[string]any{"type": "string", "pattern": durationPattern}
 	case t == reflect.TypeFor[time.Time]():
 		return map[string]any{"type": "string", "pattern": datePattern}
-	case t == reflect.TypeFor[guard.Size]():
-		return map[string]any{"type": "string", "pattern": sizePattern}
+	case readsText(t) && reflect.PointerTo(t).Implements(reflect.TypeFor[patterned]()):
+		form := reflect.New(t).Interface().(patterned).Pattern()
+		return map[string]any{"type": "string", "pattern": form}
 	case readsText(t):
 		return map[string]any{"type": []string{"string", "number"}}
 	}
