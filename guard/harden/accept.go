@@ -1,0 +1,75 @@
+package harden
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"hauberk.dev/guard"
+)
+
+var connections = &guard.Rule{
+	ID: "harden.connections", Severity: guard.Medium, Status: http.StatusTooManyRequests,
+	Title: "too many connections",
+	Fix:   "raise harden.connections if many people share this address; a proxy in front belongs into trusted_proxies",
+	CWE:   770, ASVS: []string{"13.1.3"},
+}
+
+// client is who is counted: an IPv4 address, or the /64 that one IPv6
+// customer holds at the least.
+type client struct{ netip.Addr }
+
+func clientOf(addr netip.Addr) client {
+	addr = addr.Unmap().WithZone("")
+	if addr.Is6() {
+		if p, err := addr.Prefix(64); err == nil {
+			return client{p.Addr()}
+		}
+	}
+	return client{addr}
+}
+
+// Accept counts a new connection of addr. Where ok is false the client holds
+// as many as it may, and the connection is to be closed unread; else release
+// is called once it has ended. The root's accept loop calls it, but not for
+// trusted proxies. An invalid address, that of a unix socket, is not counted.
+func (rm *Room) Accept(addr netip.Addr) (release func(), ok bool) {
+	if !addr.IsValid() {
+		return func() {}, true
+	}
+	c := clientOf(addr)
+	rm.mu.Lock()
+	full := rm.clients[c] >= rm.top.Connections
+	if !full {
+		rm.clients[c]++
+	}
+	rm.mu.Unlock()
+	if full {
+		rm.refused(connections, c.Addr, fmt.Sprintf("more than %d connections at once", rm.top.Connections))
+		return func() {}, false
+	}
+	return sync.OnceFunc(func() { rm.left(c) }), true
+}
+
+// left forgets one connection; who holds none takes no memory.
+func (rm *Room) left(c client) {
+	rm.mu.Lock()
+	defer rm.mu.Unlock()
+	if rm.clients[c]--; rm.clients[c] <= 0 {
+		delete(rm.clients, c)
+	}
+}
+
+// refused records what happened to a connection, folded by client.
+func (rm *Room) refused(rule *guard.Rule, addr netip.Addr, detail string) {
+	earlier, tell := rm.folds.pass(rule, addr.String())
+	if !tell {
+		return
+	}
+	if earlier > 0 {
+		detail = fmt.Sprintf("%s; %d earlier ones were not told", detail, earlier)
+	}
+	rm.record(guard.Event{Time: time.Now(), Rule: rule, Verdict: guard.Denied, Detail: detail, Client: addr})
+}
