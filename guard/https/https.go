@@ -33,7 +33,7 @@ type Config struct {
 	// read again when they change.
 	Certificates []Pair `yaml:"certificates"`
 	// MinTLS is the oldest version that is spoken: "1.2" (the default) or "1.3".
-	MinTLS string `yaml:"min_tls"`
+	MinTLS string `yaml:"min_tls" enum:"1.2,1.3"`
 	// Port is the TLS port that browsers see, for redirects; the default is the
 	// port on which Hauberk listens, or 443.
 	Port int `yaml:"port"`

@@ -37,23 +37,31 @@ type Outcome struct {
 // Trust puts the local authority of dir, which it makes where it is missing,
 // into stores, or into all. Every store is tried, whatever became of the others.
 func Trust(dir string, stores ...Store) ([]Outcome, error) {
+	stores, err := choose(stores)
+	if err != nil {
+		return nil, err
+	}
 	a, err := openAuthority(dir, time.Now)
 	if err != nil {
 		return nil, err
 	}
-	return each(stores, func(s Store) (string, error) { return install(s, CAFile(dir), a.cert) })
+	return each(stores, func(s Store) (string, error) { return install(s, CAFile(dir), a.cert) }), nil
 }
 
 // Untrust takes the local authority of dir out of stores, or out of all.
 func Untrust(dir string, stores ...Store) ([]Outcome, error) {
+	stores, err := choose(stores)
+	if err != nil {
+		return nil, err
+	}
 	cert, err := truststore.ReadCertificate(CAFile(dir))
 	if err != nil {
 		return nil, fmt.Errorf("read the local authority: %w", err)
 	}
-	return each(stores, func(s Store) (string, error) { return remove(s, cert) })
+	return each(stores, func(s Store) (string, error) { return remove(s, cert) }), nil
 }
 
-func each(stores []Store, do func(Store) (string, error)) ([]Outcome, error) {
+func choose(stores []Store) ([]Store, error) {
 	all := []Store{System, Browsers, Java}
 	for _, s := range stores {
 		if !slices.Contains(all, s) {
@@ -61,8 +69,12 @@ func each(stores []Store, do func(Store) (string, error)) ([]Outcome, error) {
 		}
 	}
 	if len(stores) == 0 {
-		stores = all
+		return all, nil
 	}
+	return stores, nil
+}
+
+func each(stores []Store, do func(Store) (string, error)) []Outcome {
 	var out []Outcome
 	for _, s := range stores {
 		text, err := do(s)
@@ -71,7 +83,7 @@ func each(stores []Store, do func(Store) (string, error)) ([]Outcome, error) {
 		}
 		out = append(out, Outcome{Store: s, Done: err == nil, Text: text})
 	}
-	return out, nil
+	return out
 }
 
 // reason adds what a command said to the error of running it.
@@ -96,6 +108,9 @@ func install(s Store, file string, cert *x509.Certificate) (string, error) {
 	case Browsers:
 		t, err := openBrowsers()
 		if err != nil {
+			return "", err
+		}
+		if err := makeDatabase(); err != nil {
 			return "", err
 		}
 		if err := t.PreCheck(); err != nil {
@@ -146,28 +161,33 @@ func remove(s Store, cert *x509.Certificate) (string, error) {
 	return "the local authority is no longer trusted", nil
 }
 
-// openBrowsers finds NSS's tool, and makes the database that Chromium reads on
-// Linux where it is missing, so that trust may come before the first start.
+// openBrowsers finds NSS's tool.
 func openBrowsers() (*truststore.NSSTrust, error) {
 	t, err := truststore.NewNSSTrust()
 	if err != nil {
 		return nil, fmt.Errorf("needs certutil: install libnss3-tools (Debian, Ubuntu), nss-tools (Fedora) or nss (Homebrew): %w", err)
 	}
+	return t, nil
+}
+
+// makeDatabase makes the database that Chromium reads on Linux where it is
+// missing, so that trust may come before the browser's first start.
+func makeDatabase() error {
 	home, err := os.UserHomeDir()
 	if err != nil || runtime.GOOS != "linux" {
-		return t, nil
+		return nil
 	}
 	db := filepath.Join(home, ".pki", "nssdb")
 	if _, err := os.Stat(filepath.Join(db, "cert9.db")); err == nil {
-		return t, nil
+		return nil
 	}
 	if err := os.MkdirAll(db, 0o700); err != nil {
-		return nil, err
+		return err
 	}
 	if out, err := exec.Command("certutil", "-N", "-d", "sql:"+db, "--empty-password").CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("make %s: %w: %q", db, err, out)
+		return fmt.Errorf("make %s: %w: %q", db, err, out)
 	}
-	return t, nil
+	return nil
 }
 
 func openJava() (*truststore.JavaTrust, error) {
