@@ -3,17 +3,25 @@ package wire
 import (
 	"bytes"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/hex"
 	"io"
 	"time"
-
-	"crypto/tls"
 )
 
 // standIn puts a plain request in the place of the refused head, which lies
 // in the buffer as far as it came. Nothing behind it is ever parsed: after a
 // head that two readers may read differently, nobody knows where it ends.
+//
+// Once a handler has taken the connection from net/http, there is none who
+// would answer: it gets an error.
 func (c *Conn) standIn(e *Error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.hijacked {
+		c.broken, c.state = e, failed
+		return
+	}
 	var random [16]byte
 	_, _ = rand.Read(random[:]) // It never fails: it ends the program first.
 	target := "/" + hex.EncodeToString(random[:])
@@ -27,9 +35,7 @@ func (c *Conn) standIn(e *Error) {
 	}
 	b = append(b, "\r\n"...)
 	c.buf, c.r, c.w, c.free = b[:cap(b)], 0, len(b), len(b)
-	c.mu.Lock()
 	c.refused, c.target = e, target
-	c.mu.Unlock()
 }
 
 // wanted finds what the answer to a refused head depends on: the host that it
