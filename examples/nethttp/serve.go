@@ -1,0 +1,62 @@
+package main
+
+import (
+	"context"
+	"log"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"hauberk.dev"
+	"hauberk.dev/guard/headers"
+)
+
+// serve is the whole promise: the chain around the app and the listener before
+// it, with TLS from a local CA.
+func serve(ctx context.Context, listen, state string, app http.Handler) error {
+	if listen == "" {
+		listen = "127.0.0.1:8443"
+	}
+	if state == "" {
+		dir, err := os.UserCacheDir()
+		if err != nil {
+			return err
+		}
+		state = filepath.Join(dir, "guestbook")
+	}
+	chain, err := hauberk.New(hauberk.Config{
+		Listen: listen,
+		State:  state,
+		Sites: []hauberk.Site{{
+			Hosts:  []string{"localhost"},
+			Access: "app", // The app decides who may do what.
+			Sections: hauberk.Sections{
+				// The pages load nothing from elsewhere and have no inline script.
+				Headers: &headers.Config{Profile: "strict"},
+			},
+		}},
+	})
+	if err != nil {
+		return err
+	}
+	background := make(chan error, 1)
+	go func() { background <- chain.Run(ctx) }()
+
+	s := chain.Server(app)
+	drained := make(chan error, 1)
+	go func() {
+		<-ctx.Done()
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		drained <- s.Shutdown(grace)
+	}()
+	log.Printf("guest book listening on https://localhost%s, CA in %s", portOf(listen), filepath.Join(state, "ca.pem"))
+	if err := s.ListenAndServe(); ctx.Err() == nil {
+		return err
+	}
+	if err := <-drained; err != nil {
+		return err
+	}
+	return <-background
+}
