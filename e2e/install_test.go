@@ -1,0 +1,148 @@
+// Package e2e_test starts the built binary in front of real apps and drives it
+// with Go's client, with raw sockets and with a real browser.
+//
+// What is missing on the machine it installs, and says so: Chromium from
+// Debian when it runs as root, the examples' packages by npm.
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestMain(m *testing.M) {
+	os.Exit(inTempDir(m.Run))
+}
+
+// scratch is a folder for the whole run.
+var scratch string
+
+func inTempDir(run func() int) int {
+	dir, err := os.MkdirTemp("", "hauberk-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	scratch = dir
+	return run()
+}
+
+// once does a piece of set-up a single time and lets every test that needs it
+// fail with the same reason.
+type once struct {
+	sync.Once
+	err error
+}
+
+func (o *once) do(t testing.TB, what func() error) {
+	t.Helper()
+	o.Do(func() { o.err = what() })
+	if o.err != nil {
+		t.Fatal(o.err)
+	}
+}
+
+var built, expressReady, chromiumReady, observatoryReady once
+
+// binary returns the path of the built command.
+func binary(t testing.TB) string {
+	t.Helper()
+	path := filepath.Join(scratch, "hauberk")
+	built.do(t, func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+		defer cancel()
+		out, err := run(ctx, root, nil, "go", "build", "-o", path, "./cmd/hauberk")
+		if err != nil {
+			return fmt.Errorf("%w\n%s", err, out)
+		}
+		return nil
+	})
+	return path
+}
+
+// needExpress installs the packages of examples/express.
+func needExpress(t testing.TB) {
+	t.Helper()
+	expressReady.do(t, func() error { return npm(express, "express") })
+}
+
+// needObservatory installs MDN's scanner. Its install script, which would
+// fetch two lists from elsewhere, does not run: see observatory_test.go.
+func needObservatory(t testing.TB) {
+	t.Helper()
+	observatoryReady.do(t, func() error {
+		return npm(filepath.Join(root, "e2e", "observatory"), "@mdn/mdn-http-observatory", "--ignore-scripts")
+	})
+}
+
+// npm installs what a lock file says unless the package is there.
+func npm(dir, probe string, flags ...string) error {
+	if _, err := os.Stat(filepath.Join(dir, "node_modules", probe)); err == nil {
+		return nil
+	}
+	if _, err := exec.LookPath("npm"); err != nil {
+		if err := apt("nodejs", "npm"); err != nil {
+			return err
+		}
+	}
+	args := append([]string{"ci", "--no-audit", "--no-fund"}, flags...)
+	fmt.Printf("e2e: installing npm packages in %s (npm ci)\n", dir)
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	out, err := run(ctx, dir, nil, "npm", args...)
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, tail(out, 20))
+	}
+	return nil
+}
+
+// needChromium returns the path of a Chromium or Chrome.
+func needChromium(t testing.TB) string {
+	t.Helper()
+	chromiumReady.do(t, func() error {
+		if chromiumPath() != "" {
+			return nil
+		}
+		return apt("chromium")
+	})
+	path := chromiumPath()
+	if path == "" {
+		t.Fatal("no chromium on the PATH")
+	}
+	return path
+}
+
+func chromiumPath() string {
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
+// apt installs Debian packages; that takes root.
+func apt(packages ...string) error {
+	if os.Getuid() != 0 {
+		return fmt.Errorf("%v missing: install with `sudo apt-get install %v`", packages, packages)
+	}
+	fmt.Printf("e2e: installing Debian packages %v (apt-get)\n", packages)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
+	defer cancel()
+	env := []string{"DEBIAN_FRONTEND=noninteractive"}
+	if out, err := run(ctx, "/", env, "apt-get", "update"); err != nil {
+		return fmt.Errorf("%w\n%s", err, tail(out, 20))
+	}
+	args := append([]string{"install", "-y", "--no-install-recommends"}, packages...)
+	if out, err := run(ctx, "/", env, "apt-get", args...); err != nil {
+		return fmt.Errorf("%w\n%s", err, tail(out, 20))
+	}
+	return nil
+}
