@@ -25,6 +25,7 @@ func (d *head) field(line []byte, at int, l *Limits) *Error {
 		}
 	case 7:
 		if equalFold(name, "upgrade") {
+			d.protocol = true
 			d.socket = d.socket || hasElement(value, "websocket")
 		} else if equalFold(name, "trailer") {
 			return declared(value)

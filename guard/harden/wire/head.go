@@ -26,7 +26,8 @@ type head struct {
 	coded    bool  // Transfer-Encoding: chunked.
 	expects  bool
 	switches bool // Connection: upgrade.
-	socket   bool // Upgrade: websocket.
+	protocol bool // Upgrade names one,
+	socket   bool // namely websocket.
 }
 
 type span struct{ from, to int }
@@ -114,7 +115,7 @@ func (d *head) whole(h []byte) *Error {
 	case d.coded && d.old:
 		// RFC 9112 section 6.1: such a message has a faulty framing.
 		return refuse(Framing, "header.Transfer-Encoding", "on HTTP/1.0")
-	case d.upgrades() && (d.coded || d.length > 0):
+	case d.upgrades() && d.socket && (d.coded || d.length > 0):
 		// A server that switches reads the body as the new protocol, one
 		// that does not reads it as a body.
 		return refuse(Framing, "header.Upgrade", "with a body")
@@ -122,7 +123,9 @@ func (d *head) whole(h []byte) *Error {
 	return nil
 }
 
-func (d *head) upgrades() bool { return d.switches && d.socket }
+// upgrades says whether the head asks for another protocol. Of any such head,
+// not of WebSocket's alone, Node drops what follows in the same packet.
+func (d *head) upgrades() bool { return d.switches && d.protocol }
 
 func refuse(k Kind, field, format string, args ...any) *Error {
 	return &Error{Kind: k, Field: field, Detail: fmt.Sprintf(format, args...)}

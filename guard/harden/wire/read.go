@@ -87,22 +87,27 @@ func (c *Conn) begin() {
 	}
 	gone := c.refused != nil
 	c.mu.Unlock()
+	if c.after = inHead; d.upgrades() {
+		c.after = inUpgrade
+	}
 	switch {
 	case gone:
 		c.state = spent
-	case d.upgrades():
-		c.state = inUpgrade
-		if c.r < c.w {
-			c.early()
-		}
 	case d.coded:
 		c.state, c.body = inChunks, body{}
 	case d.length > 0:
 		c.state, c.left = inLength, d.length
 	default:
-		c.state = inHead
+		c.behind()
 	}
 	*d = head{length: -1}
+}
+
+// behind enters what follows a whole request.
+func (c *Conn) behind() {
+	if c.state = c.after; c.state == inUpgrade && c.r < c.w {
+		c.early()
+	}
 }
 
 func (c *Conn) readHead(p []byte) (int, error) {
@@ -197,7 +202,7 @@ func (c *Conn) readLength(p []byte) (int, error) {
 	}
 	c.left -= int64(n)
 	if c.left == 0 {
-		c.state = inHead
+		c.behind()
 		return n, nil
 	}
 	return n, c.bodyStopped(err)
@@ -222,7 +227,7 @@ func (c *Conn) readChunks(p []byte) (int, error) {
 		c.breakBody(refusal)
 		return good, nil
 	case end:
-		c.state = inHead
+		c.behind()
 		return good, nil
 	}
 	return n, c.bodyStopped(err)

@@ -194,6 +194,26 @@ func TestARefusedUpgradeGoesOn(t *testing.T) {
 	}
 }
 
+// Node drops what follows any upgrade in the same packet, whatever the
+// protocol, and even behind a body: nobody may wait for an answer to it.
+func TestNothingIsReadBehindAnUpgradeToAnything(t *testing.T) {
+	t.Parallel()
+	h2c := head("POST / HTTP/1.1", host, "Connection: upgrade", "Upgrade: h2c", "Content-Length: 5") + "hello"
+	s := serve(t, limits, nil)
+	c := s.dial(t)
+	br := bufio.NewReader(c)
+	for range 2 {
+		io.WriteString(c, h2c)
+		if got := readAnswer(t, br); got.status != 200 {
+			t.Fatalf("got %d, want 200", got.status)
+		}
+	}
+	io.WriteString(c, h2c+get())
+	if b, _ := io.ReadAll(br); strings.Count(string(b), "HTTP/1.1") > 1 {
+		t.Errorf("the request behind the upgrade was answered: %q", b)
+	}
+}
+
 // An answer to an earlier request must not count as the upgrade's.
 func TestAnUpgradeBehindASlowRequest(t *testing.T) {
 	t.Parallel()

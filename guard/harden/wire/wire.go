@@ -107,6 +107,7 @@ type Conn struct {
 
 	// What follows belongs to Read; net/http never calls it twice at once.
 	state state
+	after state  // What follows the body.
 	buf   []byte // buf[r:w] was received and not yet handed on.
 	r, w  int
 	free  int // That many bytes from r on are verified.
