@@ -124,10 +124,14 @@ func (rm *Room) admit(r *http.Request) error {
 	if x.Wire != nil {
 		return x.Wire
 	}
-	for _, decide := range [...]func(*http.Request) *guard.Denial{rm.sizes, frame, hostSyntax} {
-		if d := decide(r); d != nil {
-			return d
-		}
+	if d := rm.sizes(r); d != nil {
+		return d
+	}
+	if d := frame(r); d != nil {
+		return d
+	}
+	if d := hostSyntax(r); d != nil {
+		return d
 	}
 	path, err := Target(r)
 	if err != nil {
@@ -149,10 +153,8 @@ func (rm *Room) Routed(next http.Handler) http.Handler {
 func (rm *Room) permit(r *http.Request) error {
 	x := guard.From(r.Context())
 	s := rm.settings(x)
-	for _, m := range x.Methods(r) {
-		if !s.allows(m) {
-			return method.Deny("method %q is not in harden.methods", m).In("method").With("Allow", s.allow)
-		}
+	if m, ok := s.unlisted(x, r); ok {
+		return method.Deny("method %q is not in harden.methods", m).In("method").With("Allow", s.allow)
 	}
 	path := x.Path
 	if path == "" {
@@ -173,6 +175,19 @@ func (rm *Room) settings(x *guard.Exchange) *settings {
 		return &rm.routes[0]
 	}
 	return &rm.routes[x.Route.N]
+}
+
+// unlisted returns the method for which r is refused, if there is one.
+func (s *settings) unlisted(x *guard.Exchange, r *http.Request) (string, bool) {
+	if x.Claimed == "" && (x.Method == "" || x.Method == r.Method) {
+		return r.Method, !s.allows(r.Method) // the common case makes no list
+	}
+	for _, m := range x.Methods(r) {
+		if !s.allows(m) {
+			return m, true
+		}
+	}
+	return "", false
 }
 
 // allows says whether the method m may pass. HEAD counts as GET.

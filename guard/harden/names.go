@@ -182,9 +182,13 @@ func folded(name string, more map[string]kind) bool {
 // odd says that an object of JavaScript gives name a meaning of its own (Node
 // crashed on one: CVE-2026-21710).
 func odd(name string) bool {
-	switch strings.ToLower(name) {
-	case "constructor", "prototype", "hasownproperty", "tostring", "valueof":
-		return true
+	switch len(name) {
+	case 7, 8, 9, 11, 14:
+		for _, own := range [...]string{"constructor", "prototype", "hasownproperty", "tostring", "valueof"} {
+			if strings.EqualFold(name, own) {
+				return true
+			}
+		}
 	}
 	return strings.HasPrefix(name, "__")
 }
