@@ -62,29 +62,29 @@ func (v values) match(text string, contains bool, in ...string) bool {
 	return false
 }
 
-func (v values) matchHeader(wants []HeaderWant, get func(string) []string) (errs []located) {
+func (v values) matchHeader(wants []HeaderWant, get func(string) []string) (errs []*Miss) {
 	for _, w := range wants {
 		have := get(w.Name)
 		switch {
 		case w.Absent && len(have) > 0:
-			errs = append(errs, located{w.Line, fmt.Errorf("got %s: %q, want none", w.Name, have)})
+			errs = append(errs, &Miss{Line: w.Line, Header: w.Name, Err: fmt.Errorf("got %s: %q, want none", w.Name, have)})
 		case w.Absent:
 		case len(have) == 0:
-			errs = append(errs, located{w.Line, fmt.Errorf("got no %s, want %q", w.Name, w.Value)})
+			errs = append(errs, &Miss{Line: w.Line, Header: w.Name, Err: fmt.Errorf("got no %s, want %q", w.Name, w.Value)})
 		case !v.match(w.Value, w.Contains, append(have, strings.Join(have, ", "))...):
-			errs = append(errs, located{w.Line, fmt.Errorf("got %s: %q, want %q", w.Name, have, w.Value)})
+			errs = append(errs, &Miss{Line: w.Line, Header: w.Name, Err: fmt.Errorf("got %s: %q, want %q", w.Name, have, w.Value)})
 		}
 	}
 	return errs
 }
 
-func (v values) matchBody(wants []TextWant, body string) (errs []located) {
+func (v values) matchBody(wants []TextWant, body string) (errs []*Miss) {
 	for _, w := range wants {
 		switch found := v.match(w.Text, true, body); {
 		case w.Absent && found:
-			errs = append(errs, located{w.Line, fmt.Errorf("got a body with %q, want it without", w.Text)})
+			errs = append(errs, &Miss{Line: w.Line, Err: fmt.Errorf("got a body with %q, want it without", w.Text)})
 		case !w.Absent && !found:
-			errs = append(errs, located{w.Line, fmt.Errorf("got body %q, want %q in it", shorten(body), w.Text)})
+			errs = append(errs, &Miss{Line: w.Line, Err: fmt.Errorf("got body %q, want %q in it", shorten(body), w.Text)})
 		}
 	}
 	return errs

@@ -35,14 +35,24 @@ type Response struct {
 	Rules, Events []string
 }
 
-// located is a mistake with the line of what was wanted.
-type located struct {
-	line int
-	err  error
+// Miss is a want that was not met.
+type Miss struct {
+	File string
+	Line int
+	// Header is the name of the header that was wanted, or was not; "" where
+	// the want was about something else.
+	Header string
+	Err    error
 }
 
-// Replay sends c to d. The error lists every want that was not met, each with
-// its file and line; the result is valid as far as it goes.
+// Error returns the place and what was got.
+func (m *Miss) Error() string { return fmt.Sprintf("%s:%d: %v", m.File, m.Line, m.Err) }
+
+// Unwrap returns what was got.
+func (m *Miss) Unwrap() error { return m.Err }
+
+// Replay sends c to d. The error joins a Miss for every want that was not met;
+// the result is valid as far as it goes.
 func Replay(ctx context.Context, c Case, d Door) (Result, error) {
 	var res Result
 	kept := values{}
@@ -53,15 +63,16 @@ func Replay(ctx context.Context, c Case, d Door) (Result, error) {
 			continue
 		}
 		var all []error
-		for _, e := range errs {
-			all = append(all, fmt.Errorf("%s:%d: %w", c.File, e.line, e.err))
+		for _, m := range errs {
+			m.File = c.File
+			all = append(all, m)
 		}
 		return res, errors.Join(all...)
 	}
 	return res, nil
 }
 
-func replayStep(ctx context.Context, c Case, s Step, d Door, kept values) ([]Response, []located) {
+func replayStep(ctx context.Context, c Case, s Step, d Door, kept values) ([]Response, []*Miss) {
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
 	if d.App != nil {
@@ -72,9 +83,9 @@ func replayStep(ctx context.Context, c Case, s Step, d Door, kept values) ([]Res
 	}
 	responses, err := exchange(ctx, c, s, d, kept)
 	if err != nil {
-		return responses, []located{{s.Line, err}}
+		return responses, []*Miss{{Line: s.Line, Err: err}}
 	}
-	var errs []located
+	var errs []*Miss
 	for i, w := range s.Want {
 		errs = append(errs, judge(ctx, w, &responses[i], d, kept)...)
 	}
@@ -85,9 +96,9 @@ func replayStep(ctx context.Context, c Case, s Step, d Door, kept values) ([]Res
 }
 
 // judge compares one answer with what is wanted of it.
-func judge(ctx context.Context, w Want, got *Response, d Door, kept values) (errs []located) {
+func judge(ctx context.Context, w Want, got *Response, d Door, kept values) (errs []*Miss) {
 	miss := func(format string, args ...any) {
-		errs = append(errs, located{w.Line, fmt.Errorf(format, args...)})
+		errs = append(errs, &Miss{Line: w.Line, Err: fmt.Errorf(format, args...)})
 	}
 	findRules(ctx, w, got, d)
 	switch {
@@ -175,17 +186,17 @@ func namedRule(got *Response) []string {
 	return []string{problem.Rule}
 }
 
-func judgeApp(s Step, seen []Request, kept values) (errs []located) {
+func judgeApp(s Step, seen []Request, kept values) (errs []*Miss) {
 	if s.Nothing && len(seen) > 0 {
-		return []located{{s.Line, fmt.Errorf("the app saw %s %s, want nothing", seen[0].Method, seen[0].Target)}}
+		return []*Miss{{Line: s.Line, Err: fmt.Errorf("the app saw %s %s, want nothing", seen[0].Method, seen[0].Target)}}
 	}
 	if len(s.Seen) > 0 && len(seen) != len(s.Seen) {
-		return []located{{s.Seen[0].Line, fmt.Errorf("the app saw %d requests, want %d", len(seen), len(s.Seen))}}
+		return []*Miss{{Line: s.Seen[0].Line, Err: fmt.Errorf("the app saw %d requests, want %d", len(seen), len(s.Seen))}}
 	}
 	for i, w := range s.Seen {
 		got := seen[i]
 		if w.Method != "" && (got.Method != w.Method || got.Target != expand(kept.fill(w.Target))) {
-			errs = append(errs, located{w.Line, fmt.Errorf("the app saw %s %s, want %s %s", got.Method, got.Target, w.Method, w.Target)})
+			errs = append(errs, &Miss{Line: w.Line, Err: fmt.Errorf("the app saw %s %s, want %s %s", got.Method, got.Target, w.Method, w.Target)})
 		}
 		inApp := kept.matchHeader(w.Header, func(name string) []string {
 			if http.CanonicalHeaderKey(name) == "Host" {
@@ -194,7 +205,8 @@ func judgeApp(s Step, seen []Request, kept values) (errs []located) {
 			return got.Header[http.CanonicalHeaderKey(name)]
 		})
 		for _, e := range append(inApp, kept.matchBody(w.Body, got.Body)...) {
-			errs = append(errs, located{e.line, fmt.Errorf("the app saw: %w", e.err)})
+			e.Err = fmt.Errorf("the app saw: %w", e.Err)
+			errs = append(errs, e)
 		}
 	}
 	return errs
