@@ -42,11 +42,11 @@ func (d *head) field(line []byte, at int, l *Limits) *Error {
 		}
 	case 14:
 		if equalFold(name, "content-length") {
-			return d.contentLength(value)
+			return d.contentLength(value, line)
 		}
 	case 17:
 		if equalFold(name, "transfer-encoding") {
-			return d.transferEncoding(value)
+			return d.transferEncoding(value, line)
 		}
 	}
 	return nil
@@ -85,6 +85,15 @@ func (d *head) hostField(value []byte, at int, raw []byte) *Error {
 	return nil
 }
 
+// noTab refuses a tab around a value that frames the message: the grammar
+// allows it, and readers (Node is one) stumble over it.
+func noTab(field string, line []byte) *Error {
+	if bytes.IndexByte(line, '\t') < 0 {
+		return nil
+	}
+	return refuse(Framing, field, "a tab beside the value")
+}
+
 func (d *head) expect(value []byte) *Error {
 	if d.expects || !equalFold(value, "100-continue") {
 		return refuse(Expectation, "header.Expect", "%s", short(value))
@@ -93,7 +102,10 @@ func (d *head) expect(value []byte) *Error {
 	return nil
 }
 
-func (d *head) contentLength(value []byte) *Error {
+func (d *head) contentLength(value, line []byte) *Error {
+	if err := noTab("header.Content-Length", line); err != nil {
+		return err
+	}
 	if d.length >= 0 {
 		return refuse(Framing, "header.Content-Length", "more than one")
 	}
@@ -111,7 +123,10 @@ func (d *head) contentLength(value []byte) *Error {
 	return nil
 }
 
-func (d *head) transferEncoding(value []byte) *Error {
+func (d *head) transferEncoding(value, line []byte) *Error {
+	if err := noTab("header.Transfer-Encoding", line); err != nil {
+		return err
+	}
 	if d.coded {
 		return refuse(Framing, "header.Transfer-Encoding", "more than one")
 	}

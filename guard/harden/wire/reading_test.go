@@ -15,6 +15,7 @@ type reading struct {
 	fields               [][2]string
 	body                 []byte
 	closes               bool
+	end                  int // Where it ends in the stream.
 }
 
 // String is what testdata/reader.mjs says of a request.
@@ -31,8 +32,9 @@ func (r reading) String() string {
 // nobody needs to read more carefully. It returns the requests that are whole,
 // and what it did not understand.
 func naive(b []byte) (all []reading, complaint string) {
-	for len(b) > 0 {
+	for size := len(b); len(b) > 0; {
 		r, rest, whole, complaint := naiveOne(b)
+		r.end = size - len(rest)
 		if complaint != "" {
 			return all, fmt.Sprintf("%s in %q", complaint, b)
 		}
@@ -55,8 +57,8 @@ func naiveOne(b []byte) (r reading, rest []byte, whole bool, complaint string) {
 		return r, nil, false, "no three words"
 	}
 	r.method, r.target = words[0], words[1]
-	r.closes = words[2] == "HTTP/1.0"
 	length, chunked := 0, false
+	said := ""
 	for _, line := range lines[1:] {
 		name, value, _ := strings.Cut(line, ":")
 		value = strings.Trim(value, " \t")
@@ -69,12 +71,10 @@ func naiveOne(b []byte) (r reading, rest []byte, whole bool, complaint string) {
 		case "transfer-encoding":
 			chunked = true
 		case "connection":
-			for e := range strings.SplitSeq(strings.ToLower(value), ",") {
-				e = strings.Trim(e, " \t")
-				r.closes = (r.closes && e != "keep-alive") || e == "close"
-			}
+			said += "," + strings.ToLower(strings.Map(noSpace, value)) + ","
 		}
 	}
+	r.closes = strings.Contains(said, ",close,") || (words[2] == "HTTP/1.0" && !strings.Contains(said, ",keep-alive,"))
 	if chunked {
 		r.body, rest, whole = naiveChunks(rest)
 		return r, rest, whole, ""
@@ -84,6 +84,13 @@ func naiveOne(b []byte) (r reading, rest []byte, whole bool, complaint string) {
 	}
 	r.body = rest[:length]
 	return r, rest[length:], true, ""
+}
+
+func noSpace(c rune) rune {
+	if c == ' ' || c == '\t' {
+		return -1
+	}
+	return c
 }
 
 func naiveChunks(b []byte) (body, rest []byte, whole bool) {

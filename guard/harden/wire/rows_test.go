@@ -146,6 +146,10 @@ var rows = []row{
 	{"a length with two words", get("Content-Length: 5 5") + "hello", "header.Content-Length", 0},
 	{"a length behind a vertical tab", get("Content-Length: \v5") + "hello", "header", 0},
 
+	{"a length between spaces", get("Content-Length:  5 ") + "hello", "", 0},
+	{"a length before a tab", get("Content-Length: 5\t") + "hello", "header.Content-Length", 0},
+	{"chunked behind a tab", get("Transfer-Encoding:\tchunked") + "0\r\n\r\n", "header.Transfer-Encoding", 0},
+
 	{"a chunked body", chunked("5\r\nhello\r\n0\r\n\r\n"), "", 0},
 	{"chunked in other case", head("POST / HTTP/1.1", host, "transfer-encoding: CHUNKED") + "0\r\n\r\n", "", 0},
 	{"a length and chunked", get("Content-Length: 5", "Transfer-Encoding: chunked") + "0\r\n\r\n", "header.Content-Length", 0},

@@ -1,7 +1,8 @@
 // Tells how Node reads each request: a second reader to hold the check
-// against. It prints its port and ends when its standard input does.
+// against. It prints its port and the
+// methods that Node knows, and ends when its standard input does.
 import { createHash } from 'node:crypto';
-import { createServer } from 'node:http';
+import { createServer, METHODS } from 'node:http';
 
 const server = createServer((req, res) => {
   const sum = createHash('sha256');
@@ -18,5 +19,5 @@ const server = createServer((req, res) => {
   });
   req.on('error', () => {});
 });
-server.listen(0, '127.0.0.1', 511, () => console.log(server.address().port));
+server.listen(0, '127.0.0.1', 511, () => console.log(server.address().port, METHODS.join(' ')));
 process.stdin.on('end', () => process.exit(0)).resume();
