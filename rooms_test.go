@@ -1,0 +1,232 @@
+package hauberk_test
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"hauberk.dev"
+	"hauberk.dev/guard"
+	"hauberk.dev/internal/attack"
+)
+
+// numbers are the fifteen principles by the word for each.
+var numbers = map[string]int{
+	"input": 1, "identity": 2, "access": 3, "session": 4, "https": 5, "fault": 6, "headers": 7, "csrf": 8,
+	"updates": 9, "audit": 10, "upload": 11, "ratelimit": 12, "database": 13, "harden": 14, "monitor": 15,
+}
+
+func newChain(t *testing.T) *hauberk.Chain {
+	t.Helper()
+	chain, err := hauberk.New(hauberk.Unmodified("http://127.0.0.1:1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return chain
+}
+
+// TestEveryFolderUnderGuardIsARoomOfTheChain finds rooms that nobody put in
+// their place.
+func TestEveryFolderUnderGuardIsARoomOfTheChain(t *testing.T) {
+	entries, err := os.ReadDir("guard")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var folders, rooms []string
+	for _, e := range entries {
+		if e.IsDir() {
+			folders = append(folders, e.Name())
+		}
+	}
+	for _, p := range newChain(t).Principles() {
+		rooms = append(rooms, p.Name)
+		if numbers[p.Name] != p.Number || p.Number == 0 {
+			t.Errorf("%s: got number %d, want %d", p.Name, p.Number, numbers[p.Name])
+		}
+	}
+	slices.Sort(rooms)
+	if !slices.Equal(folders, rooms) {
+		t.Errorf("got rooms %v in the chain, want the folders %v", rooms, folders)
+	}
+}
+
+// TestEveryRoomHasTheSameFurniture reads the files that a room embeds.
+func TestEveryRoomHasTheSameFurniture(t *testing.T) {
+	for _, p := range newChain(t).Principles() {
+		t.Run(p.Name, func(t *testing.T) {
+			for _, name := range []string{"README.md", "config.yaml"} {
+				embedded, err := fs.ReadFile(p.Files, name)
+				if err != nil {
+					t.Fatal(err)
+				}
+				onDisk, err := os.ReadFile(filepath.Join("guard", p.Name, name))
+				if err != nil || string(onDisk) != string(embedded) {
+					t.Errorf("%s: not the file of the folder (%v)", name, err)
+				}
+			}
+			readme, _ := fs.ReadFile(p.Files, "README.md")
+			for _, r := range p.Rules {
+				if !strings.Contains("\n"+string(readme), "\n## "+r.ID+"\n") {
+					t.Errorf("README.md has no heading %q", "## "+r.ID)
+				}
+			}
+			for _, m := range regexp.MustCompile(`(?m)^## (`+p.Name+`\.\S+)$`).FindAllStringSubmatch(string(readme), -1) {
+				if !slices.ContainsFunc(p.Rules, func(r *guard.Rule) bool { return r.ID == m[1] }) {
+					t.Errorf("README.md has a heading for %q, which is no rule", m[1])
+				}
+			}
+		})
+	}
+}
+
+// TestConfigYAMLNamesEveryKey holds config.yaml against the room's Config: it
+// starts, and so does each key that it shows commented out.
+func TestConfigYAMLNamesEveryKey(t *testing.T) {
+	for _, p := range newChain(t).Principles() {
+		t.Run(p.Name, func(t *testing.T) {
+			src, err := fs.ReadFile(p.Files, "config.yaml")
+			if err != nil {
+				t.Fatal(err)
+			}
+			config, _, err := hauberk.Parse("config.yaml", []byte(attack.DefaultConfig+string(src)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := hauberk.New(config); err != nil {
+				t.Error(err)
+			}
+			section, ok := fieldTagged(reflect.TypeFor[hauberk.Config](), p.Name)
+			if !ok {
+				t.Fatalf("Config has no section %s", p.Name)
+			}
+			for _, key := range keys(section) {
+				if !regexp.MustCompile(`(?m)^ +(# ?)?` + key + `:`).Match(src) {
+					t.Errorf("config.yaml does not name %s.%s", p.Name, key)
+				}
+			}
+		})
+	}
+}
+
+func fieldTagged(t reflect.Type, name string) (reflect.Type, bool) {
+	for i := range t.NumField() {
+		if tag, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ","); tag == name {
+			return t.Field(i).Type, true
+		}
+	}
+	return nil, false
+}
+
+func keys(t reflect.Type) []string {
+	var all []string
+	for i := range t.NumField() {
+		if tag, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ","); tag != "" && tag != "-" {
+			all = append(all, tag)
+		}
+	}
+	return all
+}
+
+// TestRulesAreNamedOnceAndAfterTheirRoom checks what a rule must say.
+func TestRulesAreNamedOnceAndAfterTheirRoom(t *testing.T) {
+	seen := map[string]bool{}
+	id := regexp.MustCompile(`^[a-z]+\.[a-z0-9]+(-[a-z0-9]+)*$`)
+	for _, p := range newChain(t).Principles() {
+		for _, r := range p.Rules {
+			if !strings.HasPrefix(r.ID, p.Name+".") || !id.MatchString(r.ID) || seen[r.ID] {
+				t.Errorf("%s: got the id %q, want one of its own that begins with the room", p.Name, r.ID)
+			}
+			seen[r.ID] = true
+			if r.Title == "" || r.Fix == "" || r.Status != 0 && (r.Status < 400 && r.Status != 308 || r.Status > 599) {
+				t.Errorf("%s: got title %q, fix %q, status %d", r.ID, r.Title, r.Fix, r.Status)
+			}
+		}
+	}
+}
+
+// elsewhere are rules that no attack file can break, with the test that does:
+// they need a slow client, many connections or a handshake of their own.
+var elsewhere = map[string]string{}
+
+// TestEveryRuleHasAnAttackAndItsInnocentTwin reads the files as a reviewer does.
+func TestEveryRuleHasAnAttackAndItsInnocentTwin(t *testing.T) {
+	chain := newChain(t)
+	attacks, err := chain.Attacks()
+	if err != nil {
+		t.Fatal(err)
+	}
+	attacked, twinned := map[string]bool{}, map[string]bool{}
+	for i, c := range attacks {
+		for _, rule := range c.Rules() {
+			attacked[rule] = true
+			for _, next := range attacks[i+1:] {
+				if next.File != c.File {
+					break
+				}
+				if !next.Refused() {
+					twinned[rule] = true
+					break
+				}
+			}
+		}
+	}
+	known := map[string]bool{}
+	for _, p := range chain.Principles() {
+		for _, r := range p.Rules {
+			known[r.ID] = true
+			if elsewhere[r.ID] != "" {
+				continue
+			}
+			if !attacked[r.ID] {
+				t.Errorf("%s: no attack file names it", r.ID)
+			} else if !twinned[r.ID] {
+				t.Errorf("%s: no innocent twin behind its attack", r.ID)
+			}
+		}
+	}
+	for rule := range attacked {
+		if !known[rule] {
+			t.Errorf("an attack file names %s, which is no rule", rule)
+		}
+	}
+}
+
+// TestAttacksFailAndTwinsPassThroughBothDoors replays every file of every room
+// over real sockets: around a handler, and through the gateway.
+func TestAttacksFailAndTwinsPassThroughBothDoors(t *testing.T) {
+	attacks, err := newChain(t).Attacks()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range attacks {
+		t.Run(fmt.Sprintf("%s:%d", c.File, c.Line), func(t *testing.T) {
+			t.Parallel()
+			if err := hauberk.Rehearse(t.Context(), c); err != nil {
+				t.Errorf("%s\n%v", c.Title, err)
+			}
+		})
+	}
+}
+
+// TestRehearseFailsWhereAnAttackPasses shows that the replay can fail.
+func TestRehearseFailsWhereAnAttackPasses(t *testing.T) {
+	for _, src := range []string{
+		"# An attack that nobody stops.\nGET /\n-> 403 csrf.cross-origin\n",
+		"# A configuration with a mistake.\n@config csrf: {trusted: []}\nGET /\n-> 200\n",
+		"# A header that the app must not see.\nGET /\nX-Fine: 1\n\n-> 200\n=> !X-Fine\n",
+	} {
+		cases, err := attack.Parse("x", []byte(src))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := hauberk.Rehearse(t.Context(), cases[0]); err == nil {
+			t.Errorf("%s: got no error", cases[0].Title)
+		}
+	}
+}
