@@ -1,0 +1,93 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+
+	"hauberk.dev"
+	"hauberk.dev/guard"
+	"hauberk.dev/internal/settings"
+)
+
+// configFile is what a verb reads when it is told of no other.
+const configFile = "hauberk.yaml"
+
+// loaded is a config with the places of its keys.
+type loaded struct {
+	hauberk.Config
+	file string
+	doc  *settings.Doc
+}
+
+// load reads a config file. The mistakes in it are settings.Mistakes.
+func load(file string) (loaded, error) {
+	src, err := readSmall(file, settings.MaxSize+1)
+	if err != nil {
+		return loaded{}, err
+	}
+	c, doc, err := hauberk.Parse(file, src)
+	return loaded{c, file, doc}, err
+}
+
+// readSmall reads a file up to a limit. It refuses what is not a file, since
+// reading a pipe or a device may never end.
+func readSmall(file string, limit int64) ([]byte, error) {
+	i, err := os.Stat(file)
+	if err != nil {
+		return nil, err
+	}
+	if !i.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a file", file)
+	}
+	if i.Size() > limit {
+		return nil, fmt.Errorf("%s is larger than %d bytes", file, limit)
+	}
+	return os.ReadFile(file)
+}
+
+// build makes the chain and its gateway. Mistakes get the places of their keys.
+func (l loaded) build() (*hauberk.Chain, http.Handler, error) {
+	chain, err := hauberk.New(l.Config)
+	if err != nil {
+		return nil, nil, l.locate(err)
+	}
+	app, err := chain.Gateway()
+	if err != nil {
+		return nil, nil, l.locate(err)
+	}
+	return chain, app, nil
+}
+
+func (l loaded) locate(err error) error {
+	if l.doc == nil {
+		return err
+	}
+	return l.doc.Locate(err)
+}
+
+// principles returns the rooms, whose files and rules need no config.
+func principles() ([]*guard.Principle, error) {
+	chain, err := hauberk.New(hauberk.Config{})
+	if err != nil {
+		return nil, fmt.Errorf("open the rooms: %w", err)
+	}
+	return chain.Principles(), nil
+}
+
+// roomFile reads a file of a room, as text.
+func roomFile(p *guard.Principle, name string) (string, error) {
+	text, err := fs.ReadFile(p.Files, name)
+	if err != nil {
+		return "", fmt.Errorf("room %s: %w", p.Name, err)
+	}
+	return string(text), nil
+}
+
+// exists says whether something has the name, if only a dangling link.
+func exists(name string) bool {
+	_, err := os.Lstat(name)
+	return !errors.Is(err, fs.ErrNotExist)
+}

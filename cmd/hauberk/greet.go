@@ -1,0 +1,93 @@
+package main
+
+import (
+	"net"
+	"strings"
+
+	"hauberk.dev"
+	"hauberk.dev/guard/https"
+)
+
+// greet says, in a few lines, where Hauberk listens, what it guards, what is
+// weakened, and what else the operator should know before the first request.
+func greet(v voice, l loaded, chain *hauberk.Chain, open sockets) {
+	v.line("%s %s", v.bold("hauberk"), version())
+	v.line("  listens   %s", publicURL(l.Config, open.secure.Addr()))
+	if open.clear != nil {
+		v.line("  clear     %s, redirects and refusals only", open.clear.Addr())
+	}
+	guarded := upstreams(l.Config)
+	if len(guarded) == 0 {
+		v.line("  guards    nothing: no site is configured, every request is refused")
+	}
+	for _, s := range l.Sites {
+		v.line("  guards    %s for %s", s.To, servedHosts(l.Config, s))
+	}
+	for _, note := range chain.Notes() {
+		v.line("  %s  %s", v.yellow("weakened"), note)
+	}
+	for _, w := range warnings(l, chain) {
+		v.warn("%s", w)
+	}
+	if exists(https.CAFile(l.State)) {
+		v.line("  CA        %s", https.CAFile(l.State))
+		v.line("            run `hauberk trust%s` once so that browsers believe it", stateFlag(l.State))
+	}
+}
+
+// warnings are what serve says at start and check looks for.
+func warnings(l loaded, chain *hauberk.Chain) []string {
+	all := appWarnings(l.Config)
+	for _, to := range upstreams(l.Config) {
+		if port, ok := localPort(to); ok && len(listeners(port)) == 0 && haveProc() {
+			all = append(all, "nothing listens on "+to+" yet: start the app")
+		}
+	}
+	for _, e := range chain.Lapsed() {
+		all = append(all, "the exception to "+e.Rule+" ended on "+e.Until.Format("2006-01-02")+": the rule applies again")
+	}
+	return all
+}
+
+func servedHosts(c hauberk.Config, s hauberk.Site) string {
+	hosts := s.Hosts
+	if len(hosts) == 0 {
+		hosts = c.Host
+	}
+	if len(hosts) == 0 {
+		return "localhost, *.localhost, *.test and loopback addresses"
+	}
+	return strings.Join(hosts, ", ")
+}
+
+// publicURL is what to type into a browser.
+func publicURL(c hauberk.Config, addr net.Addr) string {
+	host, port, err := net.SplitHostPort(addr.String())
+	if err != nil {
+		return addr.String()
+	}
+	names := c.Host
+	if len(c.Sites) > 0 && len(c.Sites[0].Hosts) > 0 {
+		names = c.Sites[0].Hosts
+	}
+	name := "localhost"
+	if len(names) > 0 && !strings.HasPrefix(names[0], "*") {
+		name = names[0]
+	}
+	where := "all addresses"
+	if ip := net.ParseIP(host); ip != nil && !ip.IsUnspecified() {
+		where = host
+	}
+	if port == "443" {
+		return "https://" + name + " (on " + where + ")"
+	}
+	return "https://" + name + ":" + port + " (on " + where + ")"
+}
+
+// stateFlag is how another verb finds the same state.
+func stateFlag(dir string) string {
+	if usual, err := defaultState(); err == nil && usual == dir {
+		return ""
+	}
+	return " --state " + dir
+}

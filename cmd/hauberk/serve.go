@@ -1,0 +1,245 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"hauberk.dev"
+	"hauberk.dev/guard/headers"
+	"hauberk.dev/guard/monitor"
+)
+
+// stopTime is how long open requests may take to end after a signal. It is
+// under the 30 s after which container runtimes kill, and systemd's 90 s.
+const stopTime = 25 * time.Second
+
+// serveFlags are the flags of serve. One that is given wins over the file.
+type serveFlags struct {
+	to, config                  string
+	listen, http, state, format string
+	hosts                       []string
+}
+
+func serveCommand() *cobra.Command {
+	var f serveFlags
+	c := &cobra.Command{
+		Use: "serve", Short: "stand in front of an app and guard it", Args: noArgs,
+		Long: "Serve stands in front of an app and guards it.\n\n" +
+			"  hauberk serve --to localhost:3000    an app, without a config file\n" +
+			"  hauberk serve -c hauberk.yaml        what a config file says\n" +
+			"  hauberk serve                        what ./hauberk.yaml says",
+		RunE: func(c *cobra.Command, _ []string) error { return serve(c, &f) },
+	}
+	s := c.Flags()
+	s.StringVar(&f.to, "to", "", "the app: localhost:3000, 3000, http://…, https://… (verified) or unix:/…")
+	s.StringVarP(&f.config, "config", "c", "", "the config file; without --to ./"+configFile)
+	s.StringVar(&f.listen, "listen", "", "where to listen with TLS (default :8443, as root :443)")
+	s.StringVar(&f.http, "http", "", "where to listen in clear text, for redirects and refusals")
+	s.StringArrayVar(&f.hosts, "host", nil, "a name to serve, repeatable (default localhost, *.localhost, *.test, loopback)")
+	s.StringVar(&f.state, "state", "", "the directory for keys, certificates and events")
+	s.StringVar(&f.format, "log", "", "the format of the log: json or text (default json)")
+	return c
+}
+
+// complete joins the file and the flags, and fills in what neither says.
+func (f *serveFlags) complete(c *cobra.Command) (loaded, error) {
+	l, err := f.read(c)
+	if err != nil {
+		return l, err
+	}
+	for _, flag := range []struct {
+		name  string
+		value string
+		to    *string
+	}{{"listen", f.listen, &l.Listen}, {"http", f.http, &l.HTTP}, {"log", f.format, &l.Log}} {
+		if c.Flags().Changed(flag.name) {
+			*flag.to = flag.value
+		}
+	}
+	if c.Flags().Changed("host") {
+		l.Host = f.hosts
+	}
+	if l.Listen == "" {
+		l.Listen = ":8443"
+		if os.Geteuid() == 0 {
+			l.Listen = ":443"
+		}
+	}
+	for _, a := range []struct{ flag, addr string }{{"listen", l.Listen}, {"http", l.HTTP}} {
+		if _, _, err := net.SplitHostPort(a.addr); a.addr != "" && err != nil {
+			return l, usagef("%s %q is not an address: want host:port, or :port for all addresses", a.flag, a.addr)
+		}
+	}
+	l.State, err = stateDir(f.state, l.State)
+	return l, err
+}
+
+// read gets the file, or the one site that --to stands for, or both.
+func (f *serveFlags) read(c *cobra.Command) (loaded, error) {
+	file := f.config
+	if !c.Flags().Changed("to") {
+		if file == "" {
+			file = configFile
+			if !exists(file) {
+				return loaded{}, errors.New("there is no " + configFile + " here: run `hauberk init` to write one, or `hauberk serve --to localhost:3000`")
+			}
+		}
+		return load(file)
+	}
+	to, err := upstream(f.to)
+	if err != nil {
+		return loaded{}, usage{err}
+	}
+	var l loaded
+	if file != "" {
+		if l, err = load(file); err != nil {
+			return l, err
+		}
+	}
+	l.Sites = hauberk.Unmodified(to).Sites
+	// The site's headers change what they name in the file's, as in a file.
+	profile := l.Sites[0].Headers.Profile
+	of := l.Headers
+	of.Profile = profile
+	l.Sites[0].Headers = new(headers.Config)
+	*l.Sites[0].Headers = of
+	return l, nil
+}
+
+// serve does nothing that leaves a trace until all that it was told is known
+// to be right and the ports are its own.
+func serve(c *cobra.Command, f *serveFlags) error {
+	l, err := f.complete(c)
+	if err != nil {
+		return err
+	}
+	if l.Logger, err = monitor.Logger(c.OutOrStdout(), l.Log); err != nil {
+		return usage{err}
+	}
+	trial := l
+	trial.State = ""
+	if _, _, err := trial.build(); err != nil {
+		return err
+	}
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	open, err := openAll(l.Listen, l.HTTP)
+	if err != nil {
+		return err
+	}
+	defer open.close()
+	unlock, err := lockState(l.State)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	chain, app, err := l.build()
+	if err != nil {
+		return err
+	}
+	v := voiceOf(c.ErrOrStderr())
+	greet(v, l, chain, open)
+	return attend(v, chain, chain.Server(app), open, signals)
+}
+
+// sockets are the open listeners of serve.
+type sockets struct{ secure, clear net.Listener }
+
+func (s sockets) close() {
+	s.secure.Close()
+	if s.clear != nil {
+		s.clear.Close()
+	}
+}
+
+func openAll(secure, clear string) (sockets, error) {
+	var s sockets
+	var err error
+	if s.secure, err = listen(secure); err != nil || clear == "" {
+		return s, err
+	}
+	if s.clear, err = listen(clear); err != nil {
+		s.secure.Close()
+	}
+	return s, err
+}
+
+// listen opens a port, or says who holds it.
+func listen(addr string) (net.Listener, error) {
+	l, err := net.Listen("tcp", addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("listen on %s: the port is held by %s: stop it, or choose another port with --listen", addr, holder(addr))
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("listen on %s: ports below 1024 are for root: choose another with --listen, such as :8443", addr)
+	case err != nil:
+		return nil, fmt.Errorf("listen on %s: %w", addr, err)
+	}
+	return l, nil
+}
+
+func holder(addr string) string {
+	_, port, _ := net.SplitHostPort(addr)
+	n, err := net.LookupPort("tcp", port)
+	if err != nil {
+		return "another process"
+	}
+	for _, l := range listeners(uint16(n)) {
+		return l.String()
+	}
+	return "another process"
+}
+
+// attend serves until a signal or a failure. The first signal waits for open
+// requests, the second does not.
+func attend(v voice, chain *hauberk.Chain, server *hauberk.Server, open sockets, signals <-chan os.Signal) error {
+	background, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	ended := make(chan error, 3)
+	go func() { ended <- chain.Run(background) }()
+	go func() { ended <- server.Serve(open.secure) }()
+	if open.clear != nil {
+		go func() { ended <- server.ServeClear(open.clear) }()
+	}
+	for {
+		select {
+		case err := <-ended:
+			if err == nil || errors.Is(err, http.ErrServerClosed) {
+				continue // a background without work
+			}
+			server.Close()
+			return err
+		case <-signals:
+			return stop(v, server, signals)
+		}
+	}
+}
+
+func stop(v voice, server *hauberk.Server, signals <-chan os.Signal) error {
+	v.line("stopping when the open requests have ended; a second signal stops at once")
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- server.Shutdown(ctx) }()
+	select {
+	case err := <-done:
+		if err != nil {
+			server.Close()
+			return fmt.Errorf("stopped with requests still open: %w", err)
+		}
+		return nil
+	case <-signals:
+		server.Close()
+		return errors.New("stopped at once: requests may be lost")
+	}
+}

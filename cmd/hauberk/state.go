@@ -1,0 +1,98 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// defaultState is where keys, certificates and events are kept (the XDG Base
+// Directory Specification; as root, where Debian keeps a daemon's state).
+func defaultState() (string, error) {
+	if os.Geteuid() == 0 {
+		return "/var/lib/hauberk", nil
+	}
+	if dir := os.Getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "hauberk"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil || !filepath.IsAbs(home) {
+		return "", errors.New("no home directory to keep state in: name a directory with --state")
+	}
+	return filepath.Join(home, ".local", "state", "hauberk"), nil
+}
+
+// stateDir is the directory that a flag names, or the file, or the default.
+func stateDir(flag, file string) (string, error) {
+	for _, dir := range []string{flag, file} {
+		if dir != "" {
+			return filepath.Abs(dir)
+		}
+	}
+	return defaultState()
+}
+
+// lockState makes dir where it is missing and holds it until unlock is called.
+// Two processes on one state would overwrite each other's events.
+func lockState(dir string) (unlock func(), err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open the state directory: %w", err)
+	}
+	if err := private(dir); err != nil {
+		return nil, err
+	}
+	name := filepath.Join(dir, "lock")
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open the state directory: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		holder := make([]byte, 32)
+		n, _ := f.Read(holder)
+		f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, fmt.Errorf("the state directory %s is in use by another hauberk%s: stop it, or name another directory with --state",
+				dir, holderText(string(holder[:n])))
+		}
+		return nil, fmt.Errorf("lock %s: %w", name, err)
+	}
+	if err := f.Truncate(0); err == nil {
+		fmt.Fprintf(f, "%d\n", os.Getpid())
+	}
+	return func() { f.Close() }, nil
+}
+
+func holderText(pid string) string {
+	if pid = strings.TrimSpace(pid); pid == "" {
+		return ""
+	}
+	return " (process " + pid + ")"
+}
+
+// private refuses a state directory that others can enter: it holds the key
+// of the local authority.
+func private(dir string) error {
+	i, err := os.Stat(dir)
+	switch {
+	case err != nil:
+		return fmt.Errorf("open the state directory: %w", err)
+	case !i.IsDir():
+		return fmt.Errorf("the state directory %s is not a directory", dir)
+	case i.Mode().Perm()&0o077 != 0:
+		return fmt.Errorf("the state directory %s is open to others (mode %04o): run chmod 700 on it", dir, i.Mode().Perm())
+	}
+	return nil
+}
+
+// checkState says what would keep serve from using dir. It makes nothing.
+func checkState(dir string) error {
+	err := private(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // serve makes it
+	}
+	return err
+}
