@@ -19,7 +19,7 @@ var noStore = []string{"no-store"}
 // the browser, where the next person at the machine finds them behind the back
 // button, and of proxies, which hand them to the next visitor. An app that
 // says anything about caching is believed.
-func (rt *route) privacy(h http.Header, req *http.Request, status int) {
+func (rt *route) privacy(h http.Header, req *http.Request, x *guard.Exchange, status int) {
 	if len(h["Cache-Control"]) > 0 || len(h["Expires"]) > 0 || len(h["Pragma"]) > 0 {
 		return
 	}
@@ -34,6 +34,9 @@ func (rt *route) privacy(h http.Header, req *http.Request, status int) {
 	}
 	if rt.profile == "compat" && !sets && asset(h) {
 		return
+	}
+	if cookie && first(&rt.told.cache) {
+		x.Emit(cacheRule.Noted("the app says nothing about caching of an answer that a cookie was sent for: it leaves with no-store"))
 	}
 	h["Cache-Control"] = noStore
 	if cookie {

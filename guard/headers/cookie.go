@@ -70,6 +70,9 @@ func (rt *route) sealOne(line string, x *guard.Exchange) string {
 	if add == "" {
 		return line
 	}
+	if first(&rt.told.cookie) {
+		x.Emit(cookieRule.Noted("the app sets the cookie %q without what protects it: %q added, and so with all others", begin(c.name), add))
+	}
 	return strings.TrimRight(line, "; \t") + add
 }
 

@@ -15,9 +15,12 @@ var fingerprint = &guard.Rule{
 
 // anonymize takes away what tells which software, which version and which
 // machine answered.
-func (rt *route) anonymize(h http.Header) {
+func (rt *route) anonymize(h http.Header, x *guard.Exchange) {
 	for name := range h {
 		if rt.strip[textproto.CanonicalMIMEHeaderKey(name)] {
+			if first(&rt.told.fingerprint) {
+				x.Emit(fingerprint.Noted("the app names what it runs on in %q: stripped, as are all headers of the list", name))
+			}
 			delete(h, name)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"net/textproto"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"hauberk.dev/guard"
 	"hauberk.dev/internal/origin"
@@ -59,7 +60,15 @@ type route struct {
 	cors          []string
 	readers       map[string]bool
 	session, open map[string]bool
+	told          told
 }
+
+// told remembers which facts about the app the journal has: they come with
+// every answer, and an operator needs each of them once.
+type told struct{ policy, fingerprint, cookie, cache atomic.Bool }
+
+// first says true once.
+func first(fact *atomic.Bool) bool { return !fact.Load() && fact.CompareAndSwap(false, true) }
 
 // New checks c, the settings of every route that says nothing else.
 func New(c Config) (*Room, error) {
@@ -162,19 +171,24 @@ func (r *Room) edit(h http.Header, req *http.Request, status int) error {
 	if n := x.Route.N; n < len(r.routes) && r.routes[n] != nil {
 		rt = r.routes[n]
 	}
-	rt.anonymize(h)
+	rt.anonymize(h, x)
 	rt.share(h, req, x)
 	rt.seal(h, x)
-	rt.privacy(h, req, status)
+	rt.privacy(h, req, x, status)
 	for i := range rt.values {
-		rt.values[i].put(h)
+		v := &rt.values[i]
+		if weaker := v.put(h); weaker != "" && first(&rt.told.policy) {
+			x.Emit(policyRule.Noted("the app says %s: %q, which is weaker than the profile or unknown to browsers: %q leaves", v.name, weaker, v.text[0]))
+		}
 	}
 	rt.features.put(h)
 	csp := &rt.csp
 	if rt.local.text != nil && origin.Local(req.Host) {
 		csp = &rt.local
 	}
-	csp.put(h)
+	if csp.put(h) && first(&rt.told.policy) {
+		x.Emit(policyRule.Noted("the app's Content-Security-Policy allows more than the profile: ours was added, and browsers obey both"))
+	}
 	return nil
 }
 

@@ -66,25 +66,27 @@ func (p policy) without(name string) string {
 // put adds our policy to the app's. A browser obeys every policy it gets, so
 // two of them allow what both allow, and ours takes nothing of the app's away.
 // An app's that already holds everything ours does stays alone; so does that
-// of our own refusal pages, which allows nothing but their style.
-func (p *policy) put(h http.Header) {
+// of our own refusal pages, which allows nothing but their style. It returns
+// true where it stands beside the app's.
+func (p *policy) put(h http.Header) bool {
 	app := h[cspHeader]
 	for _, line := range app {
 		if line == guard.PageCSP {
-			return
+			return false
 		}
 		for one := range strings.SplitSeq(line, ",") {
 			if p.heldBy(parsePolicy(one)) {
-				return
+				return false
 			}
 		}
 	}
 	if len(app) == 0 || len(app) == 1 && strings.TrimSpace(app[0]) == "" {
 		h[cspHeader] = p.text
-		return
+		return false
 	}
 	both := make([]string, 0, len(app)+1)
 	h[cspHeader] = append(append(both, app...), p.text...)
+	return true
 }
 
 // heldBy says that an app's policy is at least as strict in all that ours says.

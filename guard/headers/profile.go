@@ -163,14 +163,20 @@ type value struct {
 }
 
 // put sends the stricter of the app's value and ours. A value that nobody can
-// read, or two of them, count as none: browsers disagree about what they mean.
-func (v *value) put(h http.Header) {
-	if app := h[v.name]; len(app) == 1 {
+// read, or two of them, count as none: browsers disagree about what they mean. It returns the app's value that it replaced.
+func (v *value) put(h http.Header) string {
+	app := h[v.name]
+	if len(app) == 0 {
+		h[v.name] = v.text
+		return ""
+	}
+	if len(app) == 1 {
 		if rank, ok := v.ranks.of(app[0]); ok && rank >= v.rank {
-			return
+			return ""
 		}
 	}
 	h[v.name] = v.text
+	return strings.Join(app, ", ")
 }
 
 // ranking orders the values of a header, the strictest highest.
