@@ -92,7 +92,7 @@ func (rm *Room) Principle() *guard.Principle {
 
 func rules() []*guard.Rule {
 	return []*guard.Rule{framing, requestLine, headSize, slow, expectation, version,
-		target, encodedSlash, host, unknownHost, method,
+		target, encodedSlash, host, unknownHost, method, override,
 		headerAlias, headerName, identityHeader, underscoreHeader, connectionOption, upgrade,
 		dotfile, backup, ownPath, exposed, connections, resets}
 }

@@ -1,0 +1,137 @@
+package hauberk
+
+import (
+	"io"
+	"log/slog"
+
+	"hauberk.dev/guard"
+	"hauberk.dev/guard/csrf"
+	"hauberk.dev/guard/fault"
+	"hauberk.dev/guard/harden"
+	"hauberk.dev/guard/headers"
+	"hauberk.dev/guard/https"
+	"hauberk.dev/guard/monitor"
+	"hauberk.dev/internal/settings"
+)
+
+// Config is hauberk.yaml. Its zero value is the strictest there is: nobody is
+// let in.
+type Config struct {
+	// Listen is the address of the TLS listener, ":8443".
+	Listen string `yaml:"listen"`
+	// HTTP is the address of a clear-text listener, which redirects
+	// navigations and refuses the rest; "" opens none.
+	HTTP string `yaml:"http"`
+	// Host lists the names that are served where a site lists none. Empty
+	// means localhost, *.localhost, *.test and loopback addresses.
+	Host []string `yaml:"host"`
+	// State is the directory for keys, certificates and events; "" keeps
+	// nothing.
+	State string `yaml:"state"`
+	// Log is the format of the log, "json" or "text".
+	Log string `yaml:"log" enum:"json,text"`
+
+	// One section a room, the same word as its folder. They hold for all
+	// sites; a site or a route may hold a section of its own.
+	Monitor monitor.Config `yaml:"monitor"`
+	Headers headers.Config `yaml:"headers"`
+	Fault   fault.Config   `yaml:"fault"`
+	Harden  harden.Config  `yaml:"harden"`
+	HTTPS   https.Config   `yaml:"https"`
+	CSRF    csrf.Config    `yaml:"csrf"`
+
+	// Sites are what is guarded. None: every request is refused.
+	Sites []Site `yaml:"sites"`
+	// Exceptions are the only way to break a rule.
+	Exceptions []guard.Exception `yaml:"exceptions"`
+
+	// Record gets every event, after the log; nil for nobody.
+	Record func(guard.Event) `yaml:"-"`
+	// Logger writes access lines and events; nil means slog's default.
+	Logger *slog.Logger `yaml:"-"`
+}
+
+// Site is a set of hosts with one list of routes.
+type Site struct {
+	// Hosts are the names that the site answers to, "shop.example.com" or
+	// "*.example.com". Empty means Config.Host.
+	Hosts []string `yaml:"hosts"`
+	// To is the upstream: "http://127.0.0.1:3000", "https://host" (verified)
+	// or "unix:/run/app.sock". A library has none.
+	To string `yaml:"to"`
+	// Access says who may do what. "app", the app decides, is its one value
+	// today; a site without it does not start.
+	Access string `yaml:"access" enum:"app"`
+	// MethodOverride says where the app takes another method from: "query",
+	// "header" or "body"; "" means nowhere, and then none is believed.
+	MethodOverride string `yaml:"method_override" enum:"query,header,body"`
+	// Routing says how the app matches paths: "" ignores letter case, doubled
+	// and final slashes and path parameters, as Express does; "exact" says
+	// that the app is stricter.
+	Routing string `yaml:"routing" enum:"exact"`
+
+	Sections `yaml:",inline"`
+
+	// Routes are the exceptions to the site, matched once for all rooms.
+	Routes []Route `yaml:"routes"`
+}
+
+// Route is an entry in a site's list.
+type Route struct {
+	// On is a ServeMux pattern without a host: "POST /webhooks/stripe",
+	// "/admin/", "/users/{id}".
+	On string `yaml:"on"`
+	// To is an upstream of the route's own; "" means the site's.
+	To string `yaml:"to"`
+
+	Sections `yaml:",inline"`
+}
+
+// Sections are the rooms' settings of a site or a route. One that is nil is
+// as the level above; in a file, one that is there starts as the level above
+// and changes what it names.
+type Sections struct {
+	Headers *headers.Config `yaml:"headers" inherit:"true"`
+	Fault   *fault.Config   `yaml:"fault" inherit:"true"`
+	Harden  *harden.Config  `yaml:"harden" inherit:"true"`
+	HTTPS   *https.Config   `yaml:"https" inherit:"true"`
+	CSRF    *csrf.Config    `yaml:"csrf" inherit:"true"`
+}
+
+// over returns s with what it leaves out taken from the level above.
+func (s Sections) over(above Sections) Sections {
+	if s.Headers == nil {
+		s.Headers = above.Headers
+	}
+	if s.Fault == nil {
+		s.Fault = above.Fault
+	}
+	if s.Harden == nil {
+		s.Harden = above.Harden
+	}
+	if s.HTTPS == nil {
+		s.HTTPS = above.HTTPS
+	}
+	if s.CSRF == nil {
+		s.CSRF = above.CSRF
+	}
+	return s
+}
+
+// Parse reads a configuration file, strictly, and finds every mistake in it
+// at once. The Doc knows the place of each key, for mistakes that New finds.
+func Parse(file string, src []byte) (Config, *settings.Doc, error) {
+	var c Config
+	doc, err := settings.Decode(file, src, &c)
+	return c, doc, err
+}
+
+// Load reads a configuration; an unknown key is an error with its line.
+func Load(r io.Reader) (Config, error) {
+	src, err := io.ReadAll(io.LimitReader(r, 1<<20+1))
+	if err != nil {
+		return Config{}, err
+	}
+	c, _, err := Parse("hauberk.yaml", src)
+	return c, err
+}

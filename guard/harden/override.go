@@ -1,0 +1,24 @@
+package harden
+
+import (
+	"net/http"
+	"time"
+
+	"hauberk.dev/guard"
+)
+
+var override = &guard.Rule{
+	ID: "harden.method-override", Severity: guard.Medium, Status: http.StatusBadRequest,
+	Title: "this request claims another method than its own",
+	Fix:   "say where the app takes another method from: `method_override: query`, `header` or `body` on its site",
+	CWE:   650, ASVS: []string{"4.1.4", "3.5.3"}, Observable: true,
+}
+
+// Override refuses a claimed method that would change which route decides.
+// The root finds it, since routes are the root's.
+func Override(claimed string) *guard.Denial {
+	return override.Deny("the claimed method %q would change which route decides", clip(claimed)).In("method")
+}
+
+// HeaderTime is how long a client may take for a handshake, and for a head.
+func (rm *Room) HeaderTime() time.Duration { return rm.top.HeaderTime }

@@ -1,0 +1,236 @@
+// Package hauberk is a coat of mail for web servers: one chain of rooms, each
+// keeping one principle of security, around any http.Handler.
+//
+//	chain, err := hauberk.New(config)     // every mistake at once
+//	server := chain.Server(mux)           // the whole promise, with the listener
+//	http.ListenAndServe(addr, hauberk.Protect(mux)) // for the first minute
+package hauberk
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+
+	"hauberk.dev/guard"
+	"hauberk.dev/guard/csrf"
+	"hauberk.dev/guard/fault"
+	"hauberk.dev/guard/harden"
+	"hauberk.dev/guard/headers"
+	"hauberk.dev/guard/https"
+	"hauberk.dev/guard/monitor"
+)
+
+// Chain is the fifteen rooms in their order. It is safe for use by many
+// goroutines and never changes.
+type Chain struct {
+	config     Config
+	sites      *sites
+	exceptions []exception
+	log        *slog.Logger
+
+	monitor *monitor.Room
+	headers *headers.Room
+	fault   *fault.Room
+	harden  *harden.Room
+	https   *https.Room
+	csrf    *csrf.Room
+}
+
+// New builds the chain. It validates everything and reports every mistake at
+// once, each with the path of its key: "csrf.trusted_origins[2]: …".
+func New(c Config) (*Chain, error) { return build(c, false) }
+
+func build(c Config, clearLoopback bool) (*Chain, error) {
+	ch := &Chain{config: c, log: c.Logger}
+	if ch.log == nil {
+		ch.log = slog.Default()
+	}
+	var err error
+	var errs []error
+	collect := func(e error) {
+		if e != nil {
+			errs = append(errs, e)
+		}
+	}
+	ch.sites, err = compileSites(&c)
+	collect(err)
+	ch.monitor, err = monitor.New(c.Monitor, monitor.Options{Log: ch.log, Dir: c.State})
+	collect(err)
+	ch.headers, err = headers.New(c.Headers)
+	collect(err)
+	ch.fault, err = fault.New(c.Fault)
+	collect(err)
+	ch.harden, err = harden.New(c.Harden, ch.record)
+	collect(err)
+	ch.https, err = https.New(c.HTTPS, https.Options{
+		Hosts: ch.sites.tlsNames(), Dir: c.State, Record: ch.record,
+		NoListener: clearLoopback, AllowLoopbackClear: clearLoopback,
+	})
+	collect(err)
+	ch.csrf, err = csrf.New(c.CSRF)
+	collect(err)
+	if len(errs) == 0 {
+		collect(ch.furnish())
+		ch.exceptions, err = compileExceptions(c.Exceptions, ch.Principles())
+		collect(err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return ch, nil
+}
+
+// record takes the events of every room.
+func (c *Chain) record(e guard.Event) {
+	if e.Time.IsZero() {
+		e.Time = time.Now()
+	}
+	if c.monitor != nil {
+		c.monitor.Record(e)
+	}
+	if c.config.Record != nil {
+		c.config.Record(e)
+	}
+}
+
+// Protect guards h for the first minute: `access: app` and `headers: compat`
+// on localhost, *.localhost, *.test and loopback addresses, where clear text
+// may pass. It has no check of the wire: that is Server's.
+func Protect(h http.Handler) http.Handler {
+	ch, err := build(Unmodified(""), true)
+	if err != nil {
+		panic(err) // the one configuration that has no way to be wrong
+	}
+	return ch.Protect(h)
+}
+
+// Unmodified is the configuration for an app that nobody has looked at yet,
+// the one that `serve --to` runs and `init` writes.
+func Unmodified(to string) Config {
+	return Config{Sites: []Site{{
+		To: to, Access: "app",
+		Sections: Sections{Headers: &headers.Config{Profile: "compat"}},
+	}}}
+}
+
+// order is the chain, outermost first. The numbers are those of the list of
+// principles; the places have their reasons.
+func (c *Chain) order() []*guard.Principle {
+	return []*guard.Principle{
+		c.monitor.Principle(), // 15: sees everything, refusals too
+		c.headers.Principle(), //  7: outside fault, so that error pages carry headers
+		c.fault.Principle(),   //  6: outside all that can panic; replaces leaking bodies
+		c.harden.Principle(),  // 14: what two parsers could read differently stops here
+		nil,                   //     the route, matched once on the canonical target
+		c.https.Principle(),   //  5: redirect or refuse clear text
+		c.csrf.Principle(),    //  8: may bind to a session, needs no user
+	}
+}
+
+// Principles returns the rooms that stand, in the order of the chain.
+func (c *Chain) Principles() []*guard.Principle {
+	var all []*guard.Principle
+	for _, p := range c.order() {
+		if p != nil {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
+// Protect puts the request path of the chain around h.
+func (c *Chain) Protect(h http.Handler) http.Handler {
+	order := c.order()
+	for i := len(order) - 1; i >= 0; i-- {
+		switch p := order[i]; {
+		case p == nil:
+			h = c.route(c.harden.Routed(h))
+		case p.Wrap != nil:
+			h = p.Wrap(h)
+		}
+	}
+	return c.enter(h)
+}
+
+// enter opens the Exchange of a request.
+func (c *Chain) enter(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x := &guard.Exchange{
+			ID: newID(), Start: time.Now(),
+			Secure: r.TLS != nil, Method: r.Method, Route: c.sites.top,
+			Sink: c.record, Excuse: c.excuse,
+		}
+		if a, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+			x.Client = a.Addr().Unmap()
+		}
+		x.Local = x.Client.IsLoopback() && isLocal(hostName(r.Host))
+		if st := c.sites.find(r.Host); st != nil {
+			x.Route = st.base // error pages before the match are the site's
+		}
+		r = r.WithContext(guard.With(r.Context(), x))
+		if x.Wire = harden.Wire(r); x.Wire != nil {
+			// The target of a stand-in is random and appears nowhere.
+			r.RequestURI, r.URL = "/", &url.URL{Path: "/"}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// newID returns 128 random bits in hex.
+func newID() string {
+	var raw [16]byte
+	rand.Read(raw[:])
+	var text [32]byte
+	hex.Encode(text[:], raw[:])
+	return string(text[:])
+}
+
+// furnish hands the rooms their settings for each route, and each other's
+// methods.
+func (c *Chain) furnish() error {
+	var errs []error
+	for n := range c.sites.sections {
+		at := c.sites.paths[n]
+		if n == 0 {
+			c.csrf.Trust(0, c.headers.CORSOrigins(0))
+			continue
+		}
+		s := c.sites.sections[n]
+		for _, err := range []error{
+			c.headers.Route(n, *s.Headers), c.fault.Route(n, *s.Fault),
+			c.harden.Route(n, *s.Harden), c.https.Route(n, *s.HTTPS), c.csrf.Route(n, *s.CSRF),
+		} {
+			errs = append(errs, prefixed(at+".", err)...)
+		}
+		c.csrf.Trust(n, c.headers.CORSOrigins(n))
+	}
+	return errors.Join(errs...)
+}
+
+// Run does the background work of all rooms until ctx is done or one fails.
+func (c *Chain) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ends := make(chan error)
+	n := 0
+	for _, p := range c.Principles() {
+		if p.Run != nil {
+			n++
+			go func() { ends <- p.Run(ctx) }()
+		}
+	}
+	var errs []error
+	for range n {
+		if err := <-ends; err != nil && !errors.Is(err, context.Canceled) {
+			errs = append(errs, err)
+			cancel()
+		}
+	}
+	return errors.Join(errs...)
+}

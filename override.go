@@ -1,0 +1,110 @@
+package hauberk
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"hauberk.dev/guard"
+	"hauberk.dev/guard/harden"
+)
+
+// overrideHeaders are the fields from which the usual packages take another
+// method.
+var overrideHeaders = []string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}
+
+// maxOverrideBody bounds the part of a form in which _method is looked for.
+const maxOverrideBody = 64 << 10
+
+// override decides which method the rooms decide on. A configured override is
+// believed on POST alone, and both methods must be allowed. An unconfigured
+// one is never believed, but a decision that it would change is a refusal:
+// the app may know the package that we were not told of.
+func (c *Chain) override(st *site, x *guard.Exchange, r *http.Request) error {
+	x.Method = r.Method
+	header, query := headerOverride(r), queryOverride(r)
+	if header != "" && query != "" && header != query {
+		return harden.Override(header + " and " + query)
+	}
+	claimed := header + query
+	if header == query {
+		claimed = header
+	}
+	named := ""
+	switch st.override {
+	case "header":
+		named = header
+	case "query":
+		named = query
+	case "body":
+		var err error
+		if named, err = bodyOverride(r); err != nil {
+			return err
+		}
+	}
+	if named != "" && r.Method == http.MethodPost {
+		x.Method, x.Claimed = named, r.Method
+		return nil
+	}
+	if claimed != "" && claimed != r.Method {
+		x.Claimed = claimed
+	}
+	return nil
+}
+
+func headerOverride(r *http.Request) string {
+	for _, name := range overrideHeaders {
+		if v, ok := r.Header[name]; ok {
+			return strings.ToUpper(strings.TrimSpace(strings.Join(v, ",")))
+		}
+	}
+	return ""
+}
+
+func queryOverride(r *http.Request) string {
+	q := r.URL.RawQuery
+	if !strings.Contains(q, "_method") && !strings.Contains(q, "%") {
+		return ""
+	}
+	return methodIn(q)
+}
+
+// methodIn finds _method among form-encoded pairs; an app may read the first
+// or the last of several, so several are joined and match nothing.
+func methodIn(pairs string) string {
+	var found []string
+	for pair := range strings.SplitSeq(pairs, "&") {
+		key, value, _ := strings.Cut(pair, "=")
+		if k, err := url.QueryUnescape(key); err != nil || k != "_method" {
+			continue
+		}
+		v, err := url.QueryUnescape(value)
+		if err != nil {
+			v = value
+		}
+		found = append(found, strings.ToUpper(strings.TrimSpace(v)))
+	}
+	return strings.Join(found, ",")
+}
+
+// bodyOverride reads the head of a form and puts it back.
+func bodyOverride(r *http.Request) (string, error) {
+	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
+	if r.Method != http.MethodPost || !strings.EqualFold(strings.TrimSpace(kind), "application/x-www-form-urlencoded") {
+		return "", nil
+	}
+	head, err := io.ReadAll(io.LimitReader(r.Body, maxOverrideBody+1))
+	if err != nil {
+		return "", err
+	}
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(head), r.Body), r.Body}
+	if len(head) > maxOverrideBody {
+		return "", harden.Override("a form that is too long to look for one").WithStatus(http.StatusRequestEntityTooLarge)
+	}
+	return methodIn(string(head)), nil
+}

@@ -1,0 +1,253 @@
+package hauberk
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"hauberk.dev/guard"
+	"hauberk.dev/guard/harden"
+)
+
+// localHosts are served where nobody names a host.
+var localHosts = []string{"localhost", "*.localhost", "*.test", "127.0.0.1", "[::1]"}
+
+// site is a compiled Site.
+type site struct {
+	base     *guard.Route   // what holds where no route matches
+	routes   []*guard.Route // by position in the list, from 0
+	match    *matcher
+	override string
+}
+
+// name returns the pattern of route n as written.
+func (st *site) name(n int) string {
+	if n == 0 {
+		return "the site itself"
+	}
+	return st.routes[n-1].On
+}
+
+// sites finds the site for a host.
+type sites struct {
+	exact map[string]*site
+	wild  map[string]*site // "*.example.com" under ".example.com"
+	addrs bool             // every loopback address belongs to the site of 127.0.0.1
+	all   []*site
+	// upstreams and sections, by Route.N.
+	upstreams []string
+	sections  []Sections
+	paths     []string // the config path of route N, for mistakes
+	hosts     []string
+	top       *guard.Route // before a site is known
+}
+
+func compileSites(c *Config) (*sites, error) {
+	s := &sites{
+		exact: map[string]*site{}, wild: map[string]*site{},
+		upstreams: []string{""}, paths: []string{""}, top: &guard.Route{},
+		sections: []Sections{{Headers: &c.Headers, Fault: &c.Fault, Harden: &c.Harden, HTTPS: &c.HTTPS, CSRF: &c.CSRF}},
+	}
+	var errs []error
+	for i := range c.Sites {
+		errs = append(errs, s.addSite(c, i)...)
+	}
+	return s, errors.Join(errs...)
+}
+
+func (s *sites) addSite(c *Config, i int) []error {
+	in, at := &c.Sites[i], fmt.Sprintf("sites[%d]", i)
+	var errs []error
+	switch in.Access {
+	case "app":
+	case "":
+		errs = append(errs, fmt.Errorf("%s.access: missing: say who decides who may do what; today that is \"app\"", at))
+	default:
+		errs = append(errs, fmt.Errorf("%s.access: %q is not known: want \"app\"", at, in.Access))
+	}
+	switch in.MethodOverride {
+	case "", "query", "header", "body":
+	default:
+		errs = append(errs, fmt.Errorf("%s.method_override: %q is not known: want query, header or body", at, in.MethodOverride))
+	}
+	switch in.Routing {
+	case "", "exact":
+	default:
+		errs = append(errs, fmt.Errorf("%s.routing: %q is not known: want exact", at, in.Routing))
+	}
+	st := &site{override: in.MethodOverride, match: newMatcher(in.Routing == "exact")}
+	hosts, prefix := in.Hosts, at+".hosts"
+	if len(hosts) == 0 {
+		hosts, prefix = c.Host, "host"
+	}
+	if len(hosts) == 0 {
+		hosts = localHosts
+	}
+	for j, h := range hosts {
+		if err := s.addHost(h, st); err != nil {
+			errs = append(errs, fmt.Errorf("%s[%d]: %w", prefix, j, err))
+		}
+	}
+	base := in.Sections.over(s.sections[0])
+	st.base = s.number(at, hosts[0], "", in.To, base)
+	s.all = append(s.all, st)
+	for j := range in.Routes {
+		r, rat := &in.Routes[j], fmt.Sprintf("%s.routes[%d]", at, j)
+		p, err := parsePattern(r.On)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s.on: %w", rat, err))
+			continue
+		}
+		to := r.To
+		if to == "" {
+			to = in.To
+		}
+		route := s.number(rat, hosts[0], r.On, to, r.Sections.over(base))
+		st.routes = append(st.routes, route)
+		if err := st.match.add(p, len(st.routes)); err != nil {
+			errs = append(errs, fmt.Errorf("%s.on: %w", rat, err))
+		}
+	}
+	return errs
+}
+
+// number gives a route its N.
+func (s *sites) number(at, host, on, to string, sec Sections) *guard.Route {
+	r := &guard.Route{N: len(s.sections), Site: host, On: on}
+	s.sections = append(s.sections, sec)
+	s.upstreams = append(s.upstreams, to)
+	s.paths = append(s.paths, at)
+	return r
+}
+
+func (s *sites) addHost(h string, st *site) error {
+	name := strings.ToLower(h)
+	table := s.exact
+	if rest, ok := strings.CutPrefix(name, "*"); ok {
+		name, table = rest, s.wild
+		if !strings.HasPrefix(rest, ".") {
+			return fmt.Errorf("%q is not a host: a wildcard is a whole label, \"*.example.com\"", h)
+		}
+	}
+	if !validHost(strings.TrimPrefix(name, ".")) {
+		return fmt.Errorf("%q is not a host: want a name or an address without scheme, port or path", h)
+	}
+	if table[name] != nil {
+		return fmt.Errorf("%q belongs to two sites", h)
+	}
+	table[name] = st
+	if name == "127.0.0.1" {
+		s.addrs = true
+	}
+	s.hosts = append(s.hosts, h)
+	return nil
+}
+
+// find returns the site for a Host field, nil for none.
+func (s *sites) find(hostport string) *site {
+	host := hostName(hostport)
+	if st := s.exact[host]; st != nil {
+		return st
+	}
+	if strings.HasPrefix(host, "[") || host != "" && '0' <= host[len(host)-1] && host[len(host)-1] <= '9' {
+		if a, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil && a.IsLoopback() && s.addrs {
+			return s.exact["127.0.0.1"]
+		}
+		return nil
+	}
+	for i := strings.IndexByte(host, '.'); i >= 0; {
+		if st := s.wild[host[i:]]; st != nil {
+			return st
+		}
+		next := strings.IndexByte(host[i+1:], '.')
+		if next < 0 {
+			break
+		}
+		i += 1 + next
+	}
+	return nil
+}
+
+// hostName returns the lower-case name of a Host field, without port and
+// final dot.
+func hostName(hostport string) string {
+	host := hostport
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
+		host = host[:i]
+	}
+	return lowerASCII(strings.TrimSuffix(host, "."))
+}
+
+func validHost(h string) bool {
+	if a, err := netip.ParseAddr(strings.Trim(h, "[]")); err == nil {
+		return a.Is4() || strings.HasPrefix(h, "[")
+	}
+	if h == "" || len(h) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(h, ".") {
+		if label == "" || len(label) > 63 || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// isLocal says whether a host name means this machine by RFC 6761, or by
+// being a loopback address.
+func isLocal(host string) bool {
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") || strings.HasSuffix(host, ".test") {
+		return true
+	}
+	a, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil && a.IsLoopback()
+}
+
+// route is the step between harden and the rooms that look at routes: the
+// route is matched once, on the canonical target, as the app routes.
+func (c *Chain) route(next http.Handler) http.Handler {
+	return guard.Check(func(r *http.Request) error {
+		x := guard.From(r.Context())
+		st := c.sites.find(r.Host)
+		if st == nil {
+			return harden.UnknownHost(r.Host)
+		}
+		if err := c.override(st, x, r); err != nil {
+			return err
+		}
+		if len(st.routes) == 0 {
+			return nil
+		}
+		n, values := st.match.match(x.Methods(r)[0], x.Path)
+		for _, m := range x.Methods(r)[1:] {
+			if other, _ := st.match.match(m, x.Path); other != n {
+				return harden.Override(m)
+			}
+		}
+		if slashed, ok := harden.Slashed(r); ok {
+			if other, _ := st.match.match(x.Methods(r)[0], slashed); other != n {
+				return harden.EncodedSlash(x.Path, st.name(n), st.name(other))
+			}
+		}
+		if n > 0 {
+			route := *st.routes[n-1]
+			route.Values = values
+			x.Route = &route
+		}
+		return nil
+	})(next)
+}
+
+// tlsNames returns the hosts as room https reads them.
+func (s *sites) tlsNames() []string {
+	var names []string
+	for _, h := range s.hosts {
+		if h == "127.0.0.1" {
+			h = "127.0.0.0/8"
+		}
+		names = append(names, strings.Trim(h, "[]"))
+	}
+	return names
+}
