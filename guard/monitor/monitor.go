@@ -1,0 +1,173 @@
+// Package monitor says what happened: one line a request, one event a fact,
+// and numbers for those who watch many servers.
+//
+// What a client sent stands in a log only as a value, escaped, bounded and with
+// its secrets masked, so that nobody writes lines of his own into it (CWE-117)
+// and no reader of a log learns a token from it. A flood of refusals is folded
+// into counts, and the events' files are written behind a bounded queue: who
+// attacks can neither fill the disk nor make a request wait for it.
+package monitor
+
+import (
+	"embed"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync/atomic"
+
+	"hauberk.dev/guard"
+)
+
+//go:embed README.md config.yaml attacks
+var files embed.FS
+
+// Config is the monitor section. Its zero value is the default.
+type Config struct {
+	// Listen is a loopback address and port for health and metrics,
+	// "127.0.0.1:9464". The default, "", is a unix socket in the state folder.
+	Listen string `yaml:"listen" main:"true"`
+	// EventFile is how large one file of events grows. Default "16MiB", at
+	// least "64KiB".
+	EventFile guard.Size `yaml:"event_file"`
+	// EventFiles is how many of them are kept. Default 4, at least 2.
+	EventFiles int `yaml:"event_files"`
+	// Queue is how many events may wait for the disk; more are dropped and
+	// counted. Default 4096, at most 65536.
+	Queue int `yaml:"queue"`
+}
+
+// Options are what the root gives to the room.
+type Options struct {
+	// Log takes the lines; nil drops them.
+	Log *slog.Logger
+	// Dir is the state folder; "" keeps no files and opens no socket.
+	Dir string
+}
+
+var privateListener = &guard.Rule{
+	ID: "monitor.private-listener", Severity: guard.Medium, Status: http.StatusMisdirectedRequest,
+	Title: "this listener answers to loopback names only",
+	Fix:   "ask for http://127.0.0.1 or http://localhost with the port of monitor.listen",
+	CWE:   350, ASVS: []string{"13.4.5"},
+}
+
+var notReady = &guard.Rule{
+	ID: "monitor.not-ready", Severity: guard.Info, Status: http.StatusServiceUnavailable,
+	Title: "the server is starting or stopping",
+	Fix:   "send new requests elsewhere until /readyz answers 200",
+}
+
+// Room is room monitor.
+type Room struct {
+	c       Config
+	log     *slog.Logger
+	dir     string
+	fold    *fold
+	journal *journal
+	metrics *metrics
+	ready   atomic.Bool
+	running atomic.Bool
+}
+
+// New returns the room of c.
+func New(c Config, o Options) (*Room, error) {
+	if err := errors.Join(c.check()...); err != nil {
+		return nil, err
+	}
+	c = c.filled()
+	m := &Room{c: c, log: o.Log, dir: o.Dir}
+	if m.log == nil {
+		m.log = slog.New(slog.DiscardHandler)
+	}
+	m.metrics = newMetrics()
+	m.journal = newJournal(o.Dir, c, m.log, m.metrics)
+	m.fold = newFold(m.journal.put)
+	return m, nil
+}
+
+func (c Config) check() []error {
+	var errs []error
+	if c.Listen != "" {
+		if err := loopback(c.Listen); err != nil {
+			errs = append(errs, fmt.Errorf("monitor.listen: %w", err))
+		}
+	}
+	if c.EventFile != 0 && c.EventFile < 64*guard.KiB {
+		errs = append(errs, fmt.Errorf("monitor.event_file: %s is less than 64KiB", c.EventFile))
+	}
+	if c.EventFiles != 0 && c.EventFiles < 2 {
+		errs = append(errs, fmt.Errorf("monitor.event_files: %d is less than 2", c.EventFiles))
+	}
+	if c.Queue < 0 || c.Queue > 65536 {
+		errs = append(errs, fmt.Errorf("monitor.queue: %d is not between 1 and 65536", c.Queue))
+	}
+	return errs
+}
+
+func (c Config) filled() Config {
+	if c.EventFile == 0 {
+		c.EventFile = 16 * guard.MiB
+	}
+	if c.EventFiles == 0 {
+		c.EventFiles = 4
+	}
+	if c.Queue == 0 {
+		c.Queue = 4096
+	}
+	return c
+}
+
+// loopback says whether address can be reached from this machine only.
+func loopback(address string) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("%q is no address with a port", address)
+	}
+	if host == "localhost" {
+		return nil
+	}
+	if ip, err := netip.ParseAddr(host); err != nil || !ip.Unmap().IsLoopback() {
+		return fmt.Errorf("%q is not a loopback address: metrics are for this machine only", address)
+	}
+	return nil
+}
+
+// Route refuses settings of a route that differ: there is one log.
+func (m *Room) Route(n int, c Config) error {
+	if c.filled() != m.c {
+		return errors.New("monitor: holds for the whole server and cannot differ by site or route")
+	}
+	return nil
+}
+
+// SetReady says what /readyz answers: false from the start of a graceful stop.
+func (m *Room) SetReady(ready bool) { m.ready.Store(ready) }
+
+// Record takes one event: it is counted, logged and written to the files. It
+// never waits for the disk.
+func (m *Room) Record(e guard.Event) {
+	if e.Rule == nil {
+		return
+	}
+	m.metrics.event(e)
+	if !m.running.Load() {
+		// Nobody runs the background work, as in a library's first minute.
+		m.journal.line(entryOf(e))
+		return
+	}
+	m.fold.take(e)
+}
+
+// Principle labels the room.
+func (m *Room) Principle() *guard.Principle {
+	ids := guard.Amend(requestID)
+	return &guard.Principle{
+		Name: "monitor", Number: 15, Files: files,
+		Rules: []*guard.Rule{privateListener, notReady},
+		Wrap:  func(next http.Handler) http.Handler { return m.access(ids(next)) },
+		Run:   m.run,
+	}
+}
