@@ -94,7 +94,7 @@ func TestConfigYAMLNamesEveryKey(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			config, _, err := hauberk.Parse("config.yaml", []byte(attack.DefaultConfig+string(src)))
+			config, _, err := hauberk.Parse("config.yaml", []byte(attack.Case{Config: string(src)}.Configuration()))
 			if err != nil {
 				t.Fatal(err)
 			}

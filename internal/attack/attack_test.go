@@ -24,6 +24,7 @@ const sample = `## What this file is about.
 <- 500
 <- Set-Cookie: sid=1
 <- !Content-Type
+<- cut
 <- | a
 <- | b
 POST /transfer?a={b*10}
@@ -75,7 +76,7 @@ func TestParseReadsEveryPart(t *testing.T) {
 		{"names", c.Host + c.SNI, "shop.testother.test"},
 		{"steps", len(c.Steps), 2},
 		{"answer", c.Steps[0].App, attack.Answer{Status: 500, Header: []attack.Field{{"Set-Cookie", "sid=1"}},
-			Absent: []string{"Content-Type"}, Body: "a\nb", HasBody: true}},
+			Absent: []string{"Content-Type"}, Body: "a\nb", HasBody: true, Cuts: true}},
 		{"body", c.Steps[0].Body, "amount=100\n@not a flag"},
 		{"header", c.Steps[0].Header, []attack.Field{{"Sec-Fetch-Site", "cross-site"}, {"X-Empty", ""}}},
 		{"rules", c.Rules(), []string{"csrf.cross-origin", "monitor.seen"}},
@@ -138,11 +139,19 @@ func TestParseReportsEveryMistake(t *testing.T) {
 
 // TestConfigurationKeepsTheSiteUnlessTheCaseBringsOne shows the overlay.
 func TestConfigurationKeepsTheSiteUnlessTheCaseBringsOne(t *testing.T) {
-	if got := (attack.Case{Config: "csrf: {}\n"}).Configuration(); got != attack.DefaultConfig+"csrf: {}\n" {
-		t.Errorf("got %q", got)
-	}
-	if got := (attack.Case{Config: "sites: []\n"}).Configuration(); got != "sites: []\n" {
-		t.Errorf("got %q", got)
+	const site = "sites:\n  - hosts: [app.test]\n    access: app\n"
+	for _, c := range []struct{ config, want string }{
+		{"", site + "    headers: compat\n"},
+		{"csrf: {}\n", site + "    headers: compat\ncsrf: {}\n"},
+		{"headers: {cors_origins: []}\n", site + "    headers: compat\nheaders: {cors_origins: []}\n"},
+		{"headers: strict\n", site + "headers: strict\n"},
+		{"headers: {profile: api}\n", site + "headers: {profile: api}\n"},
+		{"headers:\n  cors_origins: []\n  profile: api\n", site + "headers:\n  cors_origins: []\n  profile: api\n"},
+		{"sites: []\n", "sites: []\n"},
+	} {
+		if got := (attack.Case{Config: c.config}).Configuration(); got != c.want {
+			t.Errorf("%q: got %q, want %q", c.config, got, c.want)
+		}
 	}
 }
 

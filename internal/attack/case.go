@@ -64,8 +64,9 @@ type Answer struct {
 	// Body is the text, where there is one of its own.
 	Body    string
 	HasBody bool
-	// Panics makes the handler panic instead.
-	Panics bool
+	// Panics makes the handler panic instead, Cuts makes it end the connection
+	// without an answer.
+	Panics, Cuts bool
 }
 
 // Want is what is wanted of one answer.
@@ -121,11 +122,12 @@ func (c Case) Rules() []string {
 	return rules
 }
 
-// Refused says whether the case wants a refusal of any of its requests.
+// Refused says whether the case wants a refusal of any of its requests. An
+// app's own 404 is none.
 func (c Case) Refused() bool {
 	for _, s := range c.Steps {
 		for _, w := range s.Want {
-			if w.Rule != "" || w.Closed || w.Status >= 400 {
+			if w.Rule != "" || w.Closed {
 				return true
 			}
 		}

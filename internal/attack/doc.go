@@ -41,7 +41,7 @@
 // The configuration in force has one site, app.test, with "access: app" and
 // "headers: compat". What @config says is laid beside it at the top level; an
 // overlay with "sites:" replaces the site, and leaves "to" out: the replay
-// knows where the app is.
+// knows where the app is. One that names a profile of headers replaces that.
 //
 // # What the app answers
 //
@@ -52,8 +52,9 @@
 //	<- | ok
 //
 // Several "<- |" lines are joined by line feeds. "<- !Content-Type" leaves the
-// default out, "<- panic" makes the handler panic after the lines before it were
-// noted and before anything was written, "<- 101" takes the connection over.
+// default out, "<- panic" makes the handler panic before anything was written,
+// "<- cut" ends its connection without an answer, and "<- 101" takes the
+// connection over.
 //
 // # The request
 //

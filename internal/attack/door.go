@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,21 +24,29 @@ const (
 	Clear Protocol = "http" // HTTP/1.1 in clear text
 )
 
-// DefaultHost is the name that a case asks for where it names none, and
-// DefaultConfig the site behind it.
+// DefaultHost is the name that a case asks for where it names none.
+const DefaultHost = "app.test"
+
+// defaultSite is the site behind it, defaultProfile its profile of headers.
 const (
-	DefaultHost   = "app.test"
-	DefaultConfig = "sites:\n  - hosts: [" + DefaultHost + "]\n    access: app\n    headers: compat\n"
+	defaultSite    = "sites:\n  - hosts: [" + DefaultHost + "]\n    access: app\n"
+	defaultProfile = "    headers: compat\n"
+)
+
+var (
+	ownSites   = regexp.MustCompile(`(?m)^sites:`)
+	ownProfile = regexp.MustCompile(`(?m)^headers: *[a-z]+ *$|^headers:.*\bprofile:|^headers: *\n(?: .*\n)* +profile:`)
 )
 
 // Configuration returns the YAML that is in force for c.
 func (c Case) Configuration() string {
-	for _, l := range strings.Split(c.Config, "\n") {
-		if strings.HasPrefix(l, "sites:") {
-			return c.Config
-		}
+	switch {
+	case ownSites.MatchString(c.Config):
+		return c.Config
+	case ownProfile.MatchString(c.Config):
+		return defaultSite + c.Config
 	}
-	return DefaultConfig + c.Config
+	return defaultSite + defaultProfile + c.Config
 }
 
 // Door is a guarded server as a case meets it.
@@ -132,8 +141,11 @@ func (a *App) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.seen = append(a.seen, Request{r.Method, r.URL.RequestURI(), r.Host, r.Header.Clone(), string(body)})
 	with := a.answer
 	a.mu.Unlock()
-	if with.Panics {
+	switch {
+	case with.Panics:
 		panic("the app panics: secret /srv/app/handler.go:42")
+	case with.Cuts:
+		panic(http.ErrAbortHandler)
 	}
 	with.send(w)
 }

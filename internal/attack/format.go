@@ -102,6 +102,9 @@ func (a Answer) format(b *strings.Builder) {
 	if a.Panics {
 		b.WriteString("<- panic\n")
 	}
+	if a.Cuts {
+		b.WriteString("<- cut\n")
+	}
 }
 
 func (w Want) format(b *strings.Builder) {

@@ -40,7 +40,7 @@ func exchange(ctx context.Context, c Case, s Step, d Door, kept values) ([]Respo
 	}
 	conn, err := d.Dial(ctx, proto, sni)
 	if err != nil && s.Want[0].Closed {
-		return make([]Response, len(s.Want)), markClosed(ctx, err)
+		return slices.Repeat([]Response{{Closed: true}}, len(s.Want)), markClosed(ctx, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("dial: %w", err)

@@ -215,6 +215,8 @@ func (p *parser) parseAnswer(a *Answer) error {
 		a.Body, a.HasBody = text, true
 	case l == "panic":
 		a.Panics = true
+	case l == "cut":
+		a.Cuts = true
 	case statusLine.MatchString(l) && len(l) == 3 && a.Status == 0:
 		a.Status, _ = strconv.Atoi(l)
 	case strings.HasPrefix(l, "!") && token.MatchString(l[1:]):
@@ -222,7 +224,7 @@ func (p *parser) parseAnswer(a *Answer) error {
 	case m != nil && m[1][0] != ':':
 		a.Header = append(a.Header, Field{m[1], strings.TrimSpace(m[2])})
 	default:
-		return p.fail("want a status, \"Name: value\", \"!Name\", \"| text\" or \"panic\" behind <-")
+		return p.fail("want a status, \"Name: value\", \"!Name\", \"| text\", \"panic\" or \"cut\" behind <-")
 	}
 	p.at++
 	return nil
