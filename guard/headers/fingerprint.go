@@ -14,14 +14,19 @@ var fingerprint = &guard.Rule{
 }
 
 // anonymize takes away what tells which software, which version and which
-// machine answered.
+// machine answered. A name that a handler wrote in another letter case is
+// folded first: on the wire it is the same header, and would stand beside ours.
 func (rt *route) anonymize(h http.Header, x *guard.Exchange) {
-	for name := range h {
-		if rt.strip[textproto.CanonicalMIMEHeaderKey(name)] {
+	for written, values := range h {
+		name := textproto.CanonicalMIMEHeaderKey(written)
+		if rt.strip[name] {
 			if first(&rt.told.fingerprint) {
 				x.Emit(fingerprint.Noted("the app names what it runs on in %q: stripped, as are all headers of the list", name))
 			}
-			delete(h, name)
+			delete(h, written)
+		} else if name != written {
+			delete(h, written)
+			h[name] = append(h[name][:len(h[name]):len(h[name])], values...)
 		}
 	}
 }

@@ -311,6 +311,17 @@ func TestNothingNamesTheSoftwareBehind(t *testing.T) {
 	}
 }
 
+func TestANameInAnotherLetterCaseIsTheSameHeader(t *testing.T) {
+	app := http.Header{"x-frame-options": {"ALLOWALL"}, "access-control-allow-credentials": {"true"}, "set-cookie": {"sid=1"}, "X-frame-Options": {"DENY"}}
+	got := exchange{x: secure, app: app}.do(t)
+	if v := got.Values("X-Frame-Options"); len(v) != 1 || v[0] != "DENY" {
+		t.Errorf("got X-Frame-Options %q, want one", v)
+	}
+	if got.Get("Access-Control-Allow-Credentials") != "" || got.Get("Set-Cookie") != "sid=1; Secure; HttpOnly; SameSite=Lax" {
+		t.Errorf("got %v", got.Header)
+	}
+}
+
 func TestARouteHasItsOwnProfile(t *testing.T) {
 	room, err := headers.New(headers.Config{CORSOrigins: []string{"https://a.example"}})
 	if err != nil {
