@@ -58,6 +58,7 @@ type body struct {
 	stages []*stage // innermost first
 	in     *decoder // nil: the answer is not encoded
 	out    encoder  // nil: the same
+	fed    bool     // the encoder has had bytes
 }
 
 // stage is one open filter.
@@ -163,7 +164,7 @@ func (b *body) connect(last *hop) error {
 	if err != nil {
 		return err
 	}
-	last.to, b.out = enc, enc
+	last.to, b.out = b, enc
 	if b.in, err = newDecoder(coding, b.stages[0]); err != nil {
 		return err
 	}
@@ -179,10 +180,18 @@ func (b *body) flush() error {
 			}
 		}
 	}
-	if b.out != nil && b.w.left {
+	// An encoder may sit on its first bytes; only an answer of which the
+	// filters have let nothing go is being held.
+	if b.out != nil && b.fed {
 		return b.out.Flush()
 	}
 	return nil
+}
+
+// Write feeds the encoder.
+func (b *body) Write(p []byte) (int, error) {
+	b.fed = b.fed || len(p) > 0
+	return b.out.Write(p)
 }
 
 func (b *body) close() error {
