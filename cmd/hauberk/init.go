@@ -90,10 +90,10 @@ func configText(to, override string) (string, error) {
 		return "", err
 	}
 	var b strings.Builder
-	b.WriteString("# yaml-language-server: $schema=https://hauberk.dev/config.schema.json\n" +
-		"#\n# The configuration of Hauberk. What is commented out is the default, unless\n" +
+	b.WriteString("# The configuration of Hauberk. What is commented out is the default, unless\n" +
 		"# its comment says otherwise. `hauberk explain KEY` tells more about a key,\n" +
-		"# `hauberk check` finds every mistake.\n\n")
+		"# `hauberk check` finds every mistake, and `hauberk schema` prints a JSON Schema\n" +
+		"# for editors.\n\n")
 	head := strings.Replace(topConfig, "to: http://localhost:3000\n", "to: "+to+"\n", 1)
 	if override != "" {
 		head = strings.Replace(head, "# method_override: header", "method_override: "+override, 1)

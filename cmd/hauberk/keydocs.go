@@ -56,10 +56,12 @@ type level struct {
 }
 
 // explainKeys reads the comments of one config.yaml. A comment belongs to the
-// key below it and ends at an empty line or another key.
+// key below it, and to those that follow that one without a gap; it ends at an
+// empty line.
 func explainKeys(docs map[string]string, text string, known []string) {
 	var open []level
 	var words []string
+	above := level{column: -1} // the key of the line before
 	for line := range strings.SplitSeq(text, "\n") {
 		path, at, value := keyOf(line, open, known)
 		switch {
@@ -71,12 +73,17 @@ func explainKeys(docs map[string]string, text string, known []string) {
 			if docs[path] == "" {
 				docs[path] = strings.Join(words, " ")
 			}
-			words = nil
+			if len(words) == 0 && above.column == at && docs[path] == "" {
+				docs[path] = docs[above.path]
+			}
+			above, words = level{at, path}, nil
+			continue
 		case strings.HasPrefix(strings.TrimSpace(line), "#"):
 			words = append(words, strings.TrimSpace(strings.TrimLeft(strings.TrimSpace(line), "#")))
 		default:
 			words = nil
 		}
+		above = level{column: -1}
 	}
 }
 

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
 	"net"
 	"os"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -65,4 +68,55 @@ func TestTheSchemaInTheRepositoryIsTheOneThatIsPrinted(t *testing.T) {
 	if string(got) != string(want) {
 		t.Errorf("%s is not what `hauberk schema` prints: run it again", file)
 	}
+}
+
+func TestWhatATerminalWouldObeyIsShown(t *testing.T) {
+	var b strings.Builder
+	v := voice{out: &b, colour: true}
+	v.line("%s %s %v %q", "a\x1b[2Jb\u202e", v.red("c\rd"), errors.New("e\nf"), "g\x07")
+	if got, want := b.String(), "a\\x1b[2Jb\\u202e \x1b[31mc\\rd\x1b[0m e\\nf \"g\\\\a\"\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestARowOfAListenerIsRead(t *testing.T) {
+	for row, want := range map[string]string{
+		"   0: 0100007F:0BB8 00000000:0000 0A 00000000:00000000 00:00000000 00000000  0 0 4711 1":                   "127.0.0.1:3000 4711",
+		"   1: 00000000000000000000000001000000:0BB8 00000000000000000000000000000000:0000 0A 0:0 00:0 0  0 0 12 1": "[::1]:3000 12",
+		"   2: 00000000000000000000000000000000:0BB8 00000000000000000000000000000000:0000 0A 0:0 00:0 0  0 0 13 1": "[::]:3000 13",
+		"   3: 0100007F:0BB8 0100007F:8000 01 00000000:00000000 00:00000000 00000000  0 0 4711 1":                   "",
+		"  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode":          "",
+		"   4: 01:0BB8 00000000:0000 0A 00000000:00000000 00:00000000 00000000  0 0 4711 1":                         "",
+	} {
+		got := ""
+		if addr, inode, ok := listening(row); ok {
+			got = addr.String() + " " + inode
+		}
+		if got != want {
+			t.Errorf("%s: got %q, want %q", row, got, want)
+		}
+	}
+}
+
+func FuzzListening(f *testing.F) {
+	f.Add("   0: 0100007F:0BB8 00000000:0000 0A 00000000:00000000 00:00000000 00000000  0 0 4711 1")
+	f.Fuzz(func(t *testing.T, row string) {
+		if addr, _, ok := listening(row); ok && !addr.IsValid() {
+			t.Errorf("%q: got an address that is none", row)
+		}
+	})
+}
+
+func FuzzExplainKeys(f *testing.F) {
+	f.Add(topConfig)
+	known := settings.Keys(hauberk.Config{})
+	f.Fuzz(func(t *testing.T, text string) {
+		docs := map[string]string{}
+		explainKeys(docs, text, known)
+		for key := range docs {
+			if !slices.Contains(known, key) {
+				t.Errorf("%q is no key", key)
+			}
+		}
+	})
 }

@@ -148,6 +148,9 @@ func serve(c *cobra.Command, f *serveFlags) error {
 		return err
 	}
 	v := voiceOf(c.ErrOrStderr())
+	if f.to != "" && f.config == "" && exists(configFile) {
+		v.warn("%s is here but is not read beside --to: add -c %s", configFile, configFile)
+	}
 	greet(v, l, chain, open)
 	return attend(v, chain, chain.Server(app), open, signals)
 }

@@ -49,6 +49,7 @@ func trust(v voice, dir string, remove bool, names []string) error {
 	if err != nil {
 		return err
 	}
+	v.line("CA        %s", https.CAFile(dir))
 	done := 0
 	for _, o := range outcomes {
 		mark := v.yellow("not done")
