@@ -1,0 +1,15 @@
+#!/bin/sh
+# Runs every fuzz target of the module for a while: tools/fuzz.sh 20s
+set -eu
+time=${1:-20s}
+cd "$(dirname "$0")/.."
+found=0
+for dir in $(git ls-files '*_test.go' | xargs grep -l '^func Fuzz' | xargs -n1 dirname | sort -u); do
+	for target in $(grep -hoE '^func Fuzz[A-Za-z0-9_]*' "$dir"/*_test.go | sed 's/^func //'); do
+		found=$((found + 1))
+		echo "== fuzz $dir $target $time"
+		go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" -timeout 10m "./$dir"
+	done
+done
+echo "$found fuzz targets held"
+[ "$found" -gt 0 ]

@@ -1,0 +1,30 @@
+#!/bin/sh
+# Installs what the tests need and this machine lacks, and says so. Debian's
+# packages need root; without it the tests that miss something print why they
+# were skipped.
+set -eu
+cd "$(dirname "$0")/.."
+need=""
+want() { command -v "$1" >/dev/null 2>&1 || need="$need $2"; }
+want gcc gcc
+want node nodejs
+want npm npm
+want openssl openssl
+want curl curl
+want chromium chromium
+want certutil libnss3-tools
+if [ -n "$need" ]; then
+	if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+		echo "installing from Debian:$need"
+		apt-get update -qq
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $need >/dev/null
+	else
+		echo "missing, and not installed for want of root or apt-get:$need" >&2
+	fi
+fi
+for dir in examples/express e2e/observatory; do
+	if [ -f "$dir/package-lock.json" ] && [ ! -d "$dir/node_modules" ] && command -v npm >/dev/null 2>&1; then
+		echo "installing from npm: $dir"
+		(cd "$dir" && npm ci --ignore-scripts --no-audit --no-fund --silent)
+	fi
+done
