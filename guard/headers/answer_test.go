@@ -3,6 +3,7 @@ package headers_test
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -200,6 +201,29 @@ func TestAFactAboutTheAppIsToldOnceARoute(t *testing.T) {
 		if told[rule] != 2 {
 			t.Errorf("%s: told %d times on two routes, want 2", rule, told[rule])
 		}
+	}
+}
+
+func TestTrailersPassButForFingerprints(t *testing.T) {
+	room, err := headers.New(headers.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewServer(room.Principle().Wrap(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Write([]byte("ok"))
+		w.(http.Flusher).Flush()
+		w.Header().Set(http.TrailerPrefix+"x-checksum", "7")
+		w.Header().Set(http.TrailerPrefix+"X-Powered-By", "Express")
+	})))
+	defer s.Close()
+	a, err := http.Get(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Body.Close()
+	io.Copy(io.Discard, a.Body)
+	if a.Trailer.Get("X-Checksum") != "7" || a.Trailer.Get("X-Powered-By") != "" {
+		t.Errorf("got trailers %v, want X-Checksum alone", a.Trailer)
 	}
 }
 

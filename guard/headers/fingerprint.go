@@ -24,12 +24,17 @@ func (rt *route) anonymize(h http.Header, x *guard.Exchange) {
 				x.Emit(fingerprint.Noted("the app names what it runs on in %q: stripped, as are all headers of the list", name))
 			}
 			delete(h, written)
-		} else if name != written {
+		} else if name != written && judged[name] {
 			delete(h, written)
 			h[name] = append(h[name][:len(h[name]):len(h[name])], values...)
 		}
 	}
 }
+
+// judged are the names that the room reads or sends. Others stay as written:
+// the name of a trailer may be in any letter case.
+var judged = fold(nosniff, frames, referrer, opener, resource, embedder, agents, auditor, prefetch, flash, cspHeader, features,
+	allowOrigin, allowCredentials, "Set-Cookie", "Cache-Control", "Expires", "Pragma", "Vary", "Etag", "Last-Modified", "Content-Type")
 
 // fingerprints are the names of the OWASP Secure Headers Project
 // (headers_remove.json) and their next of kin. Two names of that list are not
