@@ -69,15 +69,17 @@ func (r released) String() string {
 	return fmt.Sprintf("%q refused %v", r.bytes, r.refused)
 }
 
-func feed(raw string, size int) string {
-	var pieces [][]byte
-	for b := []byte(raw); len(b) > 0; {
+// cut makes pieces of size bytes.
+func cut(b []byte, size int) (pieces [][]byte) {
+	for len(b) > 0 {
 		n := min(size, len(b))
 		pieces = append(pieces, b[:n])
 		b = b[n:]
 	}
-	return summary(release(pieces...))
+	return pieces
 }
+
+func feed(raw string, size int) string { return summary(release(cut([]byte(raw), size)...)) }
 
 func feedCut(raw string, at int) string {
 	return summary(release([]byte(raw[:at]), []byte(raw[at:])))

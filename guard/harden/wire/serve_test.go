@@ -26,11 +26,12 @@ type connKey struct{}
 
 // served is a real http.Server whose connections are checked.
 type served struct {
-	addr string
+	addr   string
+	limits wire.Limits
+	srv    *http.Server
 
 	mu   sync.Mutex
 	seen []string // What the application was asked, in order.
-	own  []string // What net/http logged.
 }
 
 type listener struct {
@@ -57,7 +58,7 @@ func serve(t testing.TB, l wire.Limits, app http.HandlerFunc) *served {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &served{addr: ln.Addr().String()}
+	s := &served{addr: ln.Addr().String(), limits: l}
 	if app == nil {
 		app = s.echo
 	}
@@ -76,6 +77,7 @@ func serve(t testing.TB, l wire.Limits, app http.HandlerFunc) *served {
 			}
 		},
 	}
+	s.srv = srv
 	go srv.Serve(listener{ln, l})
 	t.Cleanup(func() { srv.Close() })
 	return s

@@ -126,7 +126,9 @@ type Conn struct {
 }
 
 // New returns a checked connection over c, which carries clear text or is a
-// *tls.Conn. Only one goroutine may read from it at a time.
+// *tls.Conn. Only one goroutine may read from it at a time. The server above
+// must take heads of Limits.Total (http.Server.MaxHeaderBytes), else it answers
+// 431 by itself, and must not answer "OPTIONS *".
 func New(c net.Conn, l Limits) *Conn {
 	for _, d := range []struct {
 		v *int
