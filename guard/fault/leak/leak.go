@@ -57,7 +57,6 @@ type Scanner struct {
 	lines int // finished so far
 	hits  hits
 	prev  hits // of the piece before, in a line longer than maxLine
-	long  bool // line begins inside a line
 	echo  []byte
 	seen  [len(groups)]evidence
 	found Finding
@@ -129,7 +128,7 @@ func (s *Scanner) take(c byte) {
 	if len(s.line) == maxLine {
 		s.look(maxLine - overlap)
 		s.line = append(s.line[:0], s.line[maxLine-overlap:]...)
-		s.prev, s.hits, s.long = s.hits, hits{}, true
+		s.prev, s.hits = s.hits, hits{}
 	}
 }
 
@@ -138,7 +137,7 @@ func (s *Scanner) endLine() {
 		s.look(len(s.line))
 		s.lines++
 	}
-	s.line, s.gate, s.hits, s.prev, s.long = s.line[:0], 0, hits{}, hits{}, false
+	s.line, s.gate, s.hits, s.prev = s.line[:0], 0, hits{}, hits{}
 }
 
 // look asks the signs whose literals stand in the line, about all that begins
