@@ -13,7 +13,7 @@ import (
 )
 
 var exposed = &guard.Rule{
-	ID: "harden.exposed", Severity: guard.Medium, Status: http.StatusOK,
+	ID: "harden.exposed", Severity: guard.Medium,
 	Title: "this page shows the inside of the application",
 	Fix:   "serve it on a private listener, or leave it out of the build: it maps the application for an attacker",
 	CWE:   200, ASVS: []string{"13.4.2", "13.4.3", "13.4.5"},

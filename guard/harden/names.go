@@ -22,28 +22,28 @@ var headerName = &guard.Rule{
 }
 
 var identityHeader = &guard.Rule{
-	ID: "harden.identity-header", Severity: guard.Low, Status: http.StatusBadRequest,
+	ID: "harden.identity-header", Severity: guard.Low,
 	Title: "a header that only a proxy may set was dropped",
 	Fix:   "let the application take the user from its own session; further names go into harden.identity_headers",
 	CWE:   290, ASVS: []string{"4.1.3"},
 }
 
 var underscoreHeader = &guard.Rule{
-	ID: "harden.underscore-header", Severity: guard.Info, Status: http.StatusBadRequest,
+	ID: "harden.underscore-header", Severity: guard.Info,
 	Title: "a header with an underscore in its name was dropped",
 	Fix:   "list the name in harden.underscore_headers if the application reads it",
 	CWE:   436, ASVS: []string{"4.1.3"},
 }
 
 var connectionOption = &guard.Rule{
-	ID: "harden.connection-option", Severity: guard.Low, Status: http.StatusBadRequest,
+	ID: "harden.connection-option", Severity: guard.Low,
 	Title: "a header that Connection named was dropped",
 	Fix:   "nothing: a field that Connection names belongs to one hop (RFC 9110, 7.6.1)",
 	CWE:   444, ASVS: []string{"4.1.3"},
 }
 
 var upgrade = &guard.Rule{
-	ID: "harden.upgrade", Severity: guard.Low, Status: http.StatusBadRequest,
+	ID: "harden.upgrade", Severity: guard.Low,
 	Title: "an upgrade other than to WebSocket was dropped",
 	Fix:   "nothing: h2c and other upgrades would open a tunnel that no rule looks into",
 	CWE:   444, ASVS: []string{"4.2.1"},
