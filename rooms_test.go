@@ -1,8 +1,12 @@
 package hauberk_test
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -156,9 +160,58 @@ func speaks(status int) bool {
 	return status == 0 || status == 200 || status == 308 || status >= 400 && status <= 599
 }
 
-// elsewhere are rules that no attack file can break, with the test that does:
-// they need a slow client, many connections or a handshake of their own.
-var elsewhere = map[string]string{}
+// elsewhere are rules that no attack file can break, with the file and the test
+// that do: they need a slow client, many connections, a certificate that
+// changes, an app that is down or a room that is broken.
+var elsewhere = map[string][2]string{
+	"monitor.private-listener": {"guard/monitor/monitor_test.go", "TestThePrivateListenerOnTCPAnswersLoopbackNamesOnly"},
+	"monitor.not-ready":        {"guard/monitor/monitor_test.go", "TestThePrivateListenerIsASocketForItsOwner"},
+	"fault.unreachable":        {"guard/fault/fault_test.go", "TestAFailedRoundTripBecomesTheRightStatus"},
+	"fault.timeout":            {"guard/fault/fault_test.go", "TestAFailedRoundTripBecomesTheRightStatus"},
+	"fault.internal":           {"rooms_test.go", "TestARoomThatCannotDecideLetsNobodyPass"},
+	"harden.connections":       {"guard/harden/room_test.go", "TestAClientHoldsABoundedNumberOfConnections"},
+	"harden.resets":            {"guard/harden/http2_test.go", "TestAnHTTP2ConnectionThatAbandonsItsRequestsIsClosed"},
+	"https.certificate-reload": {"guard/https/reload_test.go", "TestAChangedCertificateIsTakenOnlyWhole"},
+	"https.certificate-expiry": {"guard/https/reload_test.go", "TestWhatEndsIsToldOnceADay"},
+	"https.key-exposed":        {"guard/https/reload_test.go", "TestAKeyThatEverybodyCanReadIsTold"},
+}
+
+// TestRulesThatNoFileCanBreakAreBrokenInATest looks for the test that is said
+// to break them.
+func TestRulesThatNoFileCanBreakAreBrokenInATest(t *testing.T) {
+	for rule, at := range elsewhere {
+		src, err := os.ReadFile(at[0])
+		if err != nil || !strings.Contains(string(src), "func "+at[1]+"(t *testing.T)") {
+			t.Errorf("%s: %s has no %s (%v)", rule, at[0], at[1], err)
+		}
+	}
+}
+
+// TestARoomThatCannotDecideLetsNobodyPass puts a check inside the chain that
+// fails without a refusal of its own: the hall fails closed.
+func TestARoomThatCannotDecideLetsNobodyPass(t *testing.T) {
+	chain, journal := newChain(t), &attack.Journal{}
+	passed := false
+	broken := guard.Check(func(r *http.Request) error {
+		guard.From(r.Context()).Sink = journal.Record
+		return errors.New("the store is gone: secret")
+	})
+	server := httptest.NewTLSServer(chain.Protect(broken(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { passed = true }))))
+	defer server.Close()
+	res, err := server.Client().Get(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, _ := io.ReadAll(res.Body)
+	events := journal.Events()
+	if passed || res.StatusCode != http.StatusServiceUnavailable || len(events) != 1 || events[0].Verdict != guard.Failed {
+		t.Errorf("got %s, passed %t, events %v, want a closed door that says so", res.Status, passed, events)
+	}
+	if res.Header.Get("Cache-Control") != "no-store" || !strings.Contains(string(body), "urn:hauberk:incident:") {
+		t.Errorf("got %v %s, want the incident id, stored nowhere", res.Header, body)
+	}
+}
 
 // TestEveryRuleHasAnAttackAndItsInnocentTwin reads the files as a reviewer does.
 func TestEveryRuleHasAnAttackAndItsInnocentTwin(t *testing.T) {
@@ -186,7 +239,7 @@ func TestEveryRuleHasAnAttackAndItsInnocentTwin(t *testing.T) {
 	for _, p := range chain.Principles() {
 		for _, r := range p.Rules {
 			known[r.ID] = true
-			if elsewhere[r.ID] != "" {
+			if elsewhere[r.ID][0] != "" {
 				continue
 			}
 			if !attacked[r.ID] {
