@@ -168,23 +168,23 @@ func (s sockets) close() {
 func openAll(secure, clear string) (sockets, error) {
 	var s sockets
 	var err error
-	if s.secure, err = listen(secure); err != nil || clear == "" {
+	if s.secure, err = listen("--listen", secure); err != nil || clear == "" {
 		return s, err
 	}
-	if s.clear, err = listen(clear); err != nil {
+	if s.clear, err = listen("--http", clear); err != nil {
 		s.secure.Close()
 	}
 	return s, err
 }
 
 // listen opens a port, or says who holds it.
-func listen(addr string) (net.Listener, error) {
+func listen(flag, addr string) (net.Listener, error) {
 	l, err := net.Listen("tcp", addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("listen on %s: the port is held by %s: stop it, or choose another port with --listen", addr, holder(addr))
+		return nil, fmt.Errorf("listen on %s: the port is held by %s: stop it, or choose another port with %s", addr, holder(addr), flag)
 	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("listen on %s: ports below 1024 are for root: choose another with --listen, such as :8443", addr)
+		return nil, fmt.Errorf("listen on %s: ports below 1024 are for root: choose another with %s, such as :8443", addr, flag)
 	case err != nil:
 		return nil, fmt.Errorf("listen on %s: %w", addr, err)
 	}
