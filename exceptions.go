@@ -107,7 +107,7 @@ func (e *exception) covers(d *guard.Denial, r *http.Request, now time.Time) bool
 	if x.Path == "" {
 		return false // decided before a path was known
 	}
-	for _, m := range x.Methods(r) {
+	for _, m := range decisive(x, r) {
 		if n, _ := e.match.match(m, x.Path); n == 0 {
 			return false
 		}

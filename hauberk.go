@@ -145,7 +145,10 @@ func (c *Chain) Principles() []*guard.Principle {
 }
 
 // Protect puts the request path of the chain around h.
-func (c *Chain) Protect(h http.Handler) http.Handler {
+func (c *Chain) Protect(h http.Handler) http.Handler { return c.enter(c.rooms(h)) }
+
+// rooms puts the rooms around h.
+func (c *Chain) rooms(h http.Handler) http.Handler {
 	order := c.order()
 	for i := len(order) - 1; i >= 0; i-- {
 		switch p := order[i]; {
@@ -155,7 +158,7 @@ func (c *Chain) Protect(h http.Handler) http.Handler {
 			h = p.Wrap(h)
 		}
 	}
-	return c.enter(h)
+	return h
 }
 
 // enter opens the Exchange of a request.

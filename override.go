@@ -54,6 +54,16 @@ func (c *Chain) override(st *site, x *guard.Exchange, r *http.Request) error {
 	return nil
 }
 
+// decisive returns the methods that must lead to one route. Of a configured
+// override that is the named method alone; the request's own must only be
+// allowed.
+func decisive(x *guard.Exchange, r *http.Request) []string {
+	if x.Method != r.Method {
+		return []string{x.Method}
+	}
+	return x.Methods(r)
+}
+
 func headerOverride(r *http.Request) string {
 	for _, name := range overrideHeaders {
 		if v, ok := r.Header[name]; ok {

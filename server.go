@@ -45,7 +45,7 @@ func (c *Chain) Server(h http.Handler) *Server {
 		queue: newQueue(), listeners: map[net.Listener]bool{},
 	}
 	s.http = &http.Server{
-		Handler:                      s.drain(c.Protect(h)),
+		Handler:                      c.enter(s.drain(c.rooms(h))),
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {

@@ -220,14 +220,14 @@ func (c *Chain) route(next http.Handler) http.Handler {
 		if len(st.routes) == 0 {
 			return nil
 		}
-		n, values := st.match.match(x.Methods(r)[0], x.Path)
-		for _, m := range x.Methods(r)[1:] {
+		n, values := st.match.match(x.Method, x.Path)
+		for _, m := range decisive(x, r)[1:] {
 			if other, _ := st.match.match(m, x.Path); other != n {
 				return harden.Override(m)
 			}
 		}
 		if slashed, ok := harden.Slashed(r); ok {
-			if other, _ := st.match.match(x.Methods(r)[0], slashed); other != n {
+			if other, _ := st.match.match(x.Method, slashed); other != n {
 				return harden.EncodedSlash(x.Path, st.name(n), st.name(other))
 			}
 		}

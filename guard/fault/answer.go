@@ -14,8 +14,8 @@ import (
 
 // kept are the header fields of the app's answer that a refusal keeps: without
 // them its status would not mean what it says (RFC 9110, sections 10.2.1,
-// 10.2.3 and 11.6.1).
-var kept = []string{"Retry-After", "Allow", "Www-Authenticate"}
+// 10.2.3, 11.6.1, 15.5.17 and 15.5.16).
+var kept = []string{"Retry-After", "Allow", "Www-Authenticate", "Content-Range", "Accept-Post", "Accept-Patch"}
 
 // open decides what becomes of an answer, when its header is known.
 func (f *Room) open(h http.Header, r *http.Request, status int, out io.Writer) (io.WriteCloser, error) {

@@ -106,6 +106,7 @@ func (g *Gateway) rewrite(p *httputil.ProxyRequest) {
 	// ReverseProxy would drop what it cannot parse, so the query is ours.
 	p.Out.URL.RawQuery = strings.ReplaceAll(p.In.URL.RawQuery, ";", "%3B")
 	exact(p.Out.URL, p.In)
+	p.Out.Trailer = p.In.Trailer // filled while the body is read; a copy stays empty
 	x := guard.From(p.In.Context())
 	proto := "http"
 	if x.Secure {
@@ -126,18 +127,37 @@ func (g *Gateway) rewrite(p *httputil.ProxyRequest) {
 }
 
 // exact makes the path go up byte for byte where net/url would write another
-// encoding of it.
+// encoding of it: it would decode "%2F" beside a byte that it does not like.
 func exact(out *url.URL, in *http.Request) {
 	path, _, _ := strings.Cut(in.RequestURI, "?")
 	if i := strings.Index(path, "://"); i >= 0 && !strings.HasPrefix(path, "/") { // absolute-form
-		_, rest, found := strings.Cut(path[i+3:], "/")
-		if path = "/"; found {
-			path += rest
-		}
+		_, rest, _ := strings.Cut(path[i+3:], "/")
+		path = "/" + rest
 	}
-	if strings.HasPrefix(path, "/") && !strings.HasPrefix(path, "//") && path != out.EscapedPath() {
+	switch {
+	case !strings.HasPrefix(path, "/") || path == out.EscapedPath():
+	case strings.HasPrefix(path, "//"):
+		out.RawPath = encodeOdd(path) // as Opaque it would become a host
+	default:
 		out.Opaque = path
 	}
+}
+
+// encodeOdd percent-encodes the bytes that net/url does not take in a path.
+func encodeOdd(path string) string {
+	const hex = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := range len(path) {
+		switch c := path[i]; c {
+		case '"', '<', '>', '^', '`', '{', '|', '}':
+			b.WriteByte('%')
+			b.WriteByte(hex[c>>4])
+			b.WriteByte(hex[c&15])
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }
 
 // answer mends what the app says about itself to its own address.
