@@ -272,10 +272,10 @@ func (a *app) uploaded(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(data)
 }
 
-// crash has a bug that nobody found in review.
-func (a *app) crash(http.ResponseWriter, *http.Request) {
-	var cart map[string]int
-	cart["apples"]++
+// crash has a bug that nobody found in review: a basket may be empty.
+func (a *app) crash(w http.ResponseWriter, r *http.Request) {
+	basket := strings.Fields(r.FormValue("basket"))
+	a.page(w, r, http.StatusOK, "Basket", "<p>First of all: "+basket[0]+"</p>")
 }
 
 // redirect is weak: it goes wherever the link says.
