@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"time"
 
 	"hauberk.dev/guard"
@@ -121,27 +122,26 @@ func Unmodified(to string) Config {
 
 // order is the chain, outermost first. The numbers are those of the list of
 // principles; the places have their reasons.
-func (c *Chain) order() []*guard.Principle {
-	return []*guard.Principle{
-		c.monitor.Principle(), // 15: sees everything, refusals too
-		c.headers.Principle(), //  7: outside fault, so that error pages carry headers
-		c.fault.Principle(),   //  6: outside all that can panic; replaces leaking bodies
-		c.harden.Principle(),  // 14: what two parsers could read differently stops here
-		nil,                   //     the route, matched once on the canonical target
-		c.https.Principle(),   //  5: redirect or refuse clear text
-		c.csrf.Principle(),    //  8: may bind to a session, needs no user
+func (c *Chain) order() []func(http.Handler) http.Handler {
+	return []func(http.Handler) http.Handler{
+		c.monitor.Principle().Wrap, // 15: sees everything, refusals too
+		c.headers.Principle().Wrap, //  7: outside fault, so that error pages carry headers
+		c.https.Sign,               //  5: the same for HSTS
+		c.fault.Principle().Wrap,   //  6: outside all that can panic; replaces leaking bodies
+		c.harden.Principle().Wrap,  // 14: what two parsers could read differently stops here
+		c.route,                    //     matched once, on the canonical target
+		c.harden.Routed,            // 14: methods and hidden files, which a route may set
+		c.https.Check,              //  5: redirect or refuse clear text
+		c.csrf.Principle().Wrap,    //  8: may bind to a session, needs no user
 	}
 }
 
 // Principles returns the rooms that stand, in the order of the chain.
 func (c *Chain) Principles() []*guard.Principle {
-	var all []*guard.Principle
-	for _, p := range c.order() {
-		if p != nil {
-			all = append(all, p)
-		}
+	return []*guard.Principle{
+		c.monitor.Principle(), c.headers.Principle(), c.fault.Principle(),
+		c.harden.Principle(), c.https.Principle(), c.csrf.Principle(),
 	}
-	return all
 }
 
 // Protect puts the request path of the chain around h.
@@ -149,14 +149,8 @@ func (c *Chain) Protect(h http.Handler) http.Handler { return c.enter(c.rooms(h)
 
 // rooms puts the rooms around h.
 func (c *Chain) rooms(h http.Handler) http.Handler {
-	order := c.order()
-	for i := len(order) - 1; i >= 0; i-- {
-		switch p := order[i]; {
-		case p == nil:
-			h = c.route(c.harden.Routed(h))
-		case p.Wrap != nil:
-			h = p.Wrap(h)
-		}
+	for _, wrap := range slices.Backward(c.order()) {
+		h = wrap(h)
 	}
 	return h
 }

@@ -104,6 +104,7 @@ func (s *Server) serve(l net.Listener, open func(net.Conn)) error {
 	}
 	s.listeners[l] = true
 	s.mu.Unlock()
+	s.chain.monitor.SetReady(true)
 	for delay := time.Duration(0); ; {
 		c, err := l.Accept()
 		if err != nil {

@@ -211,13 +211,19 @@ func (r *Room) CA() *x509.Certificate {
 	return r.ca.cert
 }
 
-// Principle labels the room.
+// Check redirects or refuses clear text. It stands where the route is known.
+func (r *Room) Check(next http.Handler) http.Handler { return guard.Check(r.check)(next) }
+
+// Sign sets Strict-Transport-Security. It stands outside every room that may
+// refuse, so that refusals carry it too (ASVS 3.4.1).
+func (r *Room) Sign(next http.Handler) http.Handler { return guard.Amend(r.amend)(next) }
+
+// Principle labels the room; its Wrap is Check inside Sign.
 func (r *Room) Principle() *guard.Principle {
-	in, out := guard.Check(r.check), guard.Amend(r.amend)
 	return &guard.Principle{
 		Name: "https", Number: 5, Files: files,
 		Rules: []*guard.Rule{redirect, clearText, unknownName, reload, expiry, exposed},
-		Wrap:  func(next http.Handler) http.Handler { return out(in(next)) },
+		Wrap:  func(next http.Handler) http.Handler { return r.Sign(r.Check(next)) },
 		Run:   r.files.run,
 	}
 }
