@@ -25,7 +25,7 @@ func raw(t testing.TB, conn net.Conn, text string) []answer {
 	var all []answer
 	for {
 		if len(all) > 0 {
-			if err := conn.SetReadDeadline(time.Now().Add(400 * time.Millisecond)); err != nil {
+			if err := conn.SetReadDeadline(time.Now().Add(250 * time.Millisecond)); err != nil {
 				t.Fatal(err)
 			}
 		}

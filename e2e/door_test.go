@@ -53,15 +53,26 @@ func serveAt(t testing.TB, port, state, upstream string, flags ...string) *gate 
 	p := launch(t, t.TempDir(), nil, binary(t), append(args, flags...)...)
 	g := &gate{process: p, port: port, state: state}
 	p.ready(t, "127.0.0.1:"+port)
-	pem, err := os.ReadFile(filepath.Join(state, "ca.pem"))
-	if err != nil {
+	p.says(t, "listens", 10*time.Second)
+	g.roots = authority(t, state)
+	return g
+}
+
+// authority returns the local CA of a state directory. The port is taken
+// before the CA is made, so it may be a moment away.
+func authority(t testing.TB, state string) *x509.CertPool {
+	t.Helper()
+	roots := x509.NewCertPool()
+	var err error
+	ok := eventually(10*time.Second, func() bool {
+		var pem []byte
+		pem, err = os.ReadFile(filepath.Join(state, "ca.pem"))
+		return err == nil && roots.AppendCertsFromPEM(pem)
+	})
+	if !ok {
 		t.Fatalf("the local CA: %v", err)
 	}
-	g.roots = x509.NewCertPool()
-	if !g.roots.AppendCertsFromPEM(pem) {
-		t.Fatalf("no certificate in %s/ca.pem", state)
-	}
-	return g
+	return roots
 }
 
 // configured starts the built binary with a config file.

@@ -2,9 +2,7 @@ package e2e_test
 
 import (
 	"context"
-	"crypto/x509"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -29,12 +27,7 @@ func TestTheLibrary(t *testing.T) {
 		port, state := freePort(t), filepath.Join(t.TempDir(), "state")
 		p := guestBook(t, "-listen", "127.0.0.1:"+port, "-state", state)
 		p.ready(t, "127.0.0.1:"+port)
-		pem, err := os.ReadFile(filepath.Join(state, "ca.pem"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		roots := x509.NewCertPool()
-		roots.AppendCertsFromPEM(pem)
+		roots := authority(t, state)
 		for _, protocol := range []int{1, 2} {
 			d := door{name: "library", url: "https://localhost:" + port, client: client(roots, protocol), roots: roots}
 			guests(t, d)

@@ -74,7 +74,7 @@ func launch(t testing.TB, dir string, env []string, name string, args ...string)
 	t.Cleanup(func() {
 		p.stop(t)
 		if t.Failed() {
-			t.Logf("%s said:\n%s", p.name, tail(p.out.String(), 60))
+			t.Logf("%s said:\n%s", p.name, tail(p.out.String(), 20))
 		}
 	})
 	return p

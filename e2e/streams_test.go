@@ -53,7 +53,8 @@ func continues(t *testing.T, d door) {
 	}
 	a, asked, sent := send(9 << 20)
 	a.wants(t, http.StatusRequestEntityTooLarge).contains(t, `{"error":"too large"}`)
-	if asked != 0 || sent != 0 {
+	// Go's HTTP/2 answers Expect by itself, so only HTTP/1 asks the app.
+	if a.ProtoMajor == 1 && (asked != 0 || sent != 0) {
 		t.Errorf("a refused Expect: %d 100 Continue and %d bytes of body sent, want none", asked, sent)
 	}
 }

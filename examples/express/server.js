@@ -4,14 +4,14 @@ import { createServer } from 'node:http';
 import { rmSync } from 'node:fs';
 import { createApp } from './lib/app.js';
 import { attachSocket } from './lib/socket.js';
-import { refuseLargeUploads } from './lib/uploads.js';
+import { limitExpected } from './lib/uploads.js';
 
 const where = process.env.PORT ?? '3000';
 const path = where.includes('/') ? where : '';
 
 const server = createServer(createApp());
 const sockets = attachSocket(server);
-refuseLargeUploads(server);
+limitExpected(server);
 
 if (path) {
   rmSync(path, { force: true });

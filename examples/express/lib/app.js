@@ -8,7 +8,7 @@ import { downloads } from './downloads.js';
 import { notebook } from './notebook.js';
 import { people } from './people.js';
 import { streams } from './streams.js';
-import { uploads } from './uploads.js';
+import { limit, uploads } from './uploads.js';
 import { page, html } from './page.js';
 
 const assets = fileURLToPath(new URL('../public', import.meta.url));
@@ -20,6 +20,7 @@ export function createApp() {
   // over https. Without this line req.ip is the proxy and secure cookies fail.
   if (process.env.TRUST_PROXY !== 'no') app.set('trust proxy', 'loopback');
 
+  app.use(limit);
   app.use(express.static(assets, { index: false }));
   app.use(cookieSession({
     name: 'session',

@@ -56,16 +56,24 @@ function keep(file, remark) {
   if (kept.size > 32) kept.delete(kept.keys().next().value);
 }
 
-// refuseLargeUploads answers a client that asks first (Expect: 100-continue)
-// before it sends a body that is too large anyway.
-export function refuseLargeUploads(server) {
+const tooLarge = (req) => Number(req.headers['content-length'] ?? 0) > 8 * most;
+
+function refuse(res) {
+  res.writeHead(413, { 'Content-Type': 'application/json', Connection: 'close' });
+  res.end('{"error":"too large"}');
+}
+
+// limit answers before it reads a body that is too large anyway.
+export function limit(req, res, next) {
+  return tooLarge(req) ? refuse(res) : next();
+}
+
+// limitExpected does the same for a client that asks before it sends
+// (Expect: 100-continue): such a body never starts.
+export function limitExpected(server) {
   server.on('checkContinue', (req, res) => {
-    if (Number(req.headers['content-length'] ?? 0) > 8 * most) {
-      res.writeHead(413, { 'Content-Type': 'application/json', Connection: 'close' });
-      res.end('{"error":"too large"}');
-      return;
-    }
+    if (tooLarge(req)) return refuse(res);
     res.writeContinue();
-    server.emit('request', req, res);
+    return server.emit('request', req, res);
   });
 }
