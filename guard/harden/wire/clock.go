@@ -22,6 +22,7 @@ type clock struct {
 	came      int64
 	reading   bool // A read of a body is under way.
 	answering bool
+	returned  bool // the handler of this request
 }
 
 // SetReadDeadline sets net/http's read deadline. A head under way keeps the
@@ -54,6 +55,10 @@ func (c *Conn) apply() error {
 func (c *Conn) Answering(on bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if on && c.returned {
+		return // a held answer leaves behind its handler: nobody talks any more
+	}
+	c.returned = !on
 	if c.answering == on {
 		return
 	}

@@ -81,7 +81,7 @@ func (c *Conn) handOn(p []byte) int {
 func (c *Conn) begin() {
 	d := &c.head
 	c.mu.Lock()
-	c.waited, c.came, c.answering = 0, 0, false
+	c.waited, c.came, c.answering, c.returned = 0, 0, false, false
 	if d.upgrades() {
 		c.switching, c.seen = asked, 0
 	}
@@ -249,10 +249,15 @@ func (c *Conn) breakBody(e *Error) {
 }
 
 // bodyFailed is the error of a refused body, in the one form to which net/http
-// writes no answer of its own.
+// writes no answer of its own. It may hold the beginning of a line that was
+// refused further on and would take that for a request, so once the handler
+// has returned, and its answer has been flushed, the connection ends here.
 func (c *Conn) bodyFailed() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.returned {
+		c.c.Close()
+	}
 	return &net.OpError{Op: "read", Net: "tcp", Err: c.broken}
 }
 
