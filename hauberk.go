@@ -48,6 +48,9 @@ type Chain struct {
 func New(c Config) (*Chain, error) { return build(c, false) }
 
 func build(c Config, clearLoopback bool) (*Chain, error) {
+	if c.HTTPS.Port == 0 {
+		c.HTTPS.Port = tlsPort(c.Listen)
+	}
 	ch := &Chain{config: c, log: c.Logger}
 	if ch.log == nil {
 		ch.log = slog.Default()
@@ -199,9 +202,13 @@ func (c *Chain) furnish() error {
 			continue
 		}
 		s := c.sites.sections[n]
+		secure := *s.HTTPS
+		if secure.Port == 0 {
+			secure.Port = c.config.HTTPS.Port
+		}
 		for _, err := range []error{
 			c.headers.Route(n, *s.Headers), c.fault.Route(n, *s.Fault),
-			c.harden.Route(n, *s.Harden), c.https.Route(n, *s.HTTPS), c.csrf.Route(n, *s.CSRF),
+			c.harden.Route(n, *s.Harden), c.https.Route(n, secure), c.csrf.Route(n, *s.CSRF),
 		} {
 			errs = append(errs, prefixed(at+".", err)...)
 		}

@@ -41,7 +41,6 @@ type matcher struct {
 	exact   bool
 	mux     *http.ServeMux
 	entries map[string][]entry
-	order   []string // what was added, for the error of a conflict
 }
 
 type entry struct {

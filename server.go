@@ -21,6 +21,19 @@ import (
 // it no request of 16 clients that do not retry was lost in 20 stops.
 const drainTime = 500 * time.Millisecond
 
+// defaultListen is where TLS is served when nobody says where.
+const defaultListen = ":8443"
+
+// tlsPort is the port of an address, for redirects to it.
+func tlsPort(addr string) int {
+	if addr == "" {
+		addr = defaultListen
+	}
+	_, port, _ := net.SplitHostPort(addr)
+	n, _ := net.LookupPort("tcp", port)
+	return n
+}
+
 // Server is the chain with its listener: TLS and clear text on one port,
 // HTTP/2 to net/http, HTTP/1 through the check of the wire.
 type Server struct {
@@ -70,7 +83,7 @@ func (c *Chain) Server(h http.Handler) *Server {
 func (s *Server) ListenAndServe() error {
 	addr := s.chain.config.Listen
 	if addr == "" {
-		addr = ":8443"
+		addr = defaultListen
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {

@@ -143,6 +143,7 @@ func serve(c *cobra.Command, f *serveFlags) error {
 		return err
 	}
 	defer unlock()
+	l.Listen = open.secure.Addr().String() // redirects name the real port
 	chain, app, err := l.build()
 	if err != nil {
 		return err
@@ -207,9 +208,11 @@ func holder(addr string) string {
 // requests, the second does not.
 func attend(v voice, chain *hauberk.Chain, server *hauberk.Server, open sockets, signals <-chan os.Signal) error {
 	background, cancel := context.WithCancel(context.Background())
-	defer cancel()
 	ended := make(chan error, 3)
-	go func() { ended <- chain.Run(background) }()
+	flushed := make(chan struct{})
+	go func() { defer close(flushed); ended <- chain.Run(background) }()
+	// The rooms end after the requests: the last events must reach the disk.
+	defer func() { cancel(); <-flushed }()
 	go func() { ended <- server.Serve(open.secure) }()
 	if open.clear != nil {
 		go func() { ended <- server.ServeClear(open.clear) }()
