@@ -78,8 +78,11 @@ func refuse(w http.ResponseWriter, r *http.Request, err error, force bool) bool 
 	// knows better than the error why the app's answer never came.
 	if c, ok := Conn(r.Context()).(wired); ok {
 		if d := c.Denial(); d != nil {
-			// What is left of the body on the connection is no request.
-			err = d.With("Connection", "close")
+			err = d
+			if r.ProtoMajor == 1 {
+				// What is left of the body on the connection is no request.
+				d.With("Connection", "close")
+			}
 		}
 	}
 	d := denial(x, r, err)

@@ -30,6 +30,7 @@ func TestARefusedBodyBringsNoSecondAnswer(t *testing.T) {
 	})}
 	defer s.Close()
 	accepted := make(chan net.Conn)
+	defer close(accepted)
 	go s.Serve(one{l, accepted})
 	for _, path := range []string{"/early", "/read"} {
 		c, err := net.Dial("tcp", l.Addr().String())
