@@ -106,7 +106,7 @@ func (rm *Room) wrap(next http.Handler) http.Handler {
 			return
 		}
 		if c := find(guard.Conn(r.Context())); c != nil {
-			defer c.Answering(false)
+			defer c.Returned()
 		}
 		if len(r.TransferEncoding) > 0 {
 			r.Body = &trailed{ReadCloser: r.Body, r: r}

@@ -26,7 +26,7 @@ func TestARefusedBodyBringsNoSecondAnswer(t *testing.T) {
 		}
 		http.NewResponseController(w).EnableFullDuplex()
 		io.WriteString(w, "answered")
-		checked.Answering(false)
+		checked.Returned()
 	})}
 	defer s.Close()
 	accepted := make(chan net.Conn)

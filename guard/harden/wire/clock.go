@@ -58,7 +58,19 @@ func (c *Conn) Answering(on bool) {
 	if on && c.returned {
 		return // a held answer leaves behind its handler: nobody talks any more
 	}
-	c.returned = !on
+	c.answer(on)
+}
+
+// Returned tells that the request's handler has returned: what still comes of
+// the body is read by net/http alone, and the clock runs.
+func (c *Conn) Returned() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.returned = true
+	c.answer(false)
+}
+
+func (c *Conn) answer(on bool) {
 	if c.answering == on {
 		return
 	}
