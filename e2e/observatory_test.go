@@ -31,6 +31,7 @@ func TestObservatory(t *testing.T) {
 			g := configured(t, fmt.Sprintf(`
 https:
   hsts: 17520h # two years
+  hsts_local: true
 sites:
   - hosts: [%s, localhost]
     to: http://%s
