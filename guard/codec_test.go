@@ -6,6 +6,7 @@ import (
 	"compress/gzip"
 	"io"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -200,5 +201,37 @@ func TestAWatcherChangesNeitherHeaderNorByte(t *testing.T) {
 		if seen.String() != text {
 			t.Errorf("%q: got %d bytes in the copy, want %d", coding, seen.Len(), len(text))
 		}
+	}
+}
+
+func TestADecoderNeverOutlivesItsAnswer(t *testing.T) {
+	before := runtime.NumGoroutine()
+	var buf bytes.Buffer
+	z := gzip.NewWriter(&buf)
+	io.WriteString(z, strings.Repeat("leak ", 100000))
+	z.Close()
+	c, base := serve(t, "HTTP/1.1", holding(1<<16)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Encoding", "gzip")
+		w.WriteHeader(400)
+		w.Write(buf.Bytes()[:buf.Len()/2])
+		if r.URL.Path == "/panic" {
+			panic(http.ErrAbortHandler)
+		}
+	})))
+	for range 50 {
+		for _, path := range []string{"/", "/panic"} {
+			if res, err := c.Get(base + path); err == nil {
+				io.Copy(io.Discard, res.Body)
+				res.Body.Close()
+			}
+		}
+	}
+	c.CloseIdleConnections()
+	deadline := time.Now().Add(5 * time.Second)
+	for runtime.NumGoroutine() > before+10 && time.Now().Before(deadline) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	if after := runtime.NumGoroutine(); after > before+10 {
+		t.Errorf("got %d goroutines after 100 cut answers, had %d", after, before)
 	}
 }

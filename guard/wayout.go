@@ -168,7 +168,7 @@ func (b *body) connect(last *hop) error {
 	if b.in, err = newDecoder(coding, b.stages[0]); err != nil {
 		return err
 	}
-	b.w.in = b.in
+	b.w.in, b.w.codecs = b.in, append(b.w.codecs, b.in)
 	return nil
 }
 
@@ -230,7 +230,7 @@ func (w *writer) watchers(h http.Header) {
 			if err != nil {
 				continue
 			}
-			c = d
+			c, w.codecs = d, append(w.codecs, d)
 		}
 		w.copies = append(w.copies, c)
 	}

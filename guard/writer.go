@@ -33,6 +33,7 @@ type writer struct {
 	in     io.Writer   // where the handler's bytes go; nil: straight out
 	body   *body       // open filters, nil for none
 	copies []io.Writer // watchers
+	codecs []*decoder  // to stop at the end, whatever became of the answer
 
 	left     bool // the header has left
 	dead     bool // the answer was replaced, or is being cut
@@ -71,10 +72,13 @@ func enter(w http.ResponseWriter, r *http.Request, s step, next http.Handler) {
 	hw.complete()
 }
 
-// end runs when the handler of the outermost wrap has returned or panicked. A
-// page that has been written whole survives the ErrAbortHandler with which
+// end runs when the handler of the outermost wrap has returned or panicked. It
+// stops the decoders, which would otherwise wait for bytes for ever. A page that has been written whole survives the ErrAbortHandler with which
 // ReverseProxy answers a dead writer.
 func (w *writer) end() {
+	for _, d := range w.codecs {
+		d.stop()
+	}
 	if !w.replaced {
 		return
 	}
@@ -106,6 +110,9 @@ func (w *writer) WriteHeader(code int) {
 
 // early sends a 1xx, of which only Link passes.
 func (w *writer) early(code int) {
+	if !w.r.ProtoAtLeast(1, 1) {
+		return // RFC 9110, section 15.2: HTTP/1.0 knows no 1xx
+	}
 	saved := maps.Clone(w.h)
 	link := w.h["Link"]
 	clear(w.h)
