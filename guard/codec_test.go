@@ -210,7 +210,7 @@ func TestADecoderNeverOutlivesItsAnswer(t *testing.T) {
 	z := gzip.NewWriter(&buf)
 	io.WriteString(z, strings.Repeat("leak ", 100000))
 	z.Close()
-	c, base := serve(t, "HTTP/1.1", holding(1<<16)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	c, base := serve(t, "HTTP/1.1", holding(1<<20)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Encoding", "gzip")
 		w.WriteHeader(400)
 		w.Write(buf.Bytes()[:buf.Len()/2])
