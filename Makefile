@@ -18,7 +18,8 @@ lint:
 	@echo "== staticcheck"; d=$$(mktemp -d); (cd tools && $(GO) build -o $$d/staticcheck honnef.co/go/tools/cmd/staticcheck) && $$d/staticcheck ./... ; s=$$?; rm -rf $$d; exit $$s
 
 race:
-	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v /e2e)
+	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v -e /e2e -e /bench)
+	$(GO) test -count=1 -timeout 10m -v -run Test ./bench
 
 fuzz:
 	./tools/fuzz.sh $(FUZZTIME)
