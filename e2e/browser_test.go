@@ -184,7 +184,9 @@ func TestBrowser(t *testing.T) {
 func walk(t *testing.T, d door, label string) {
 	b := browse(t, d)
 	file := filepath.Join(t.TempDir(), "shell & sand.txt")
-	if err := os.WriteFile(file, []byte("a shell of "+label), 0o600); err != nil {
+	shell := []byte("a shell of " + label)
+	sum := sha256.Sum256(shell)
+	if err := os.WriteFile(file, shell, 0o600); err != nil {
 		t.Fatal(err)
 	}
 
@@ -202,12 +204,14 @@ func walk(t *testing.T, d door, label string) {
 	b.shows(t, "one <two> & three")
 	b.shot(t, label+"-note")
 
-	b.do(t, chromedp.Navigate(d.url+"/search"), chromedp.SendKeys(chromedp.CSS(`input[name=q]`), "walk of "+label+"\r"))
+	b.do(t, chromedp.Navigate(d.url+"/search"), chromedp.SendKeys(chromedp.CSS(`input[name=q]`), "walk of "+label),
+		chromedp.Click(chromedp.CSS(`form.row button`)))
 	b.shows(t, "Notes with “walk of "+label+"”")
 	b.do(t, chromedp.WaitVisible(chromedp.CSS(`ul.notes a`)))
 
 	b.do(t, chromedp.Navigate(d.url+"/upload"), chromedp.SetUploadFiles(chromedp.CSS(`input[type=file]`), []string{file}),
-		chromedp.Click(chromedp.CSS(`main button`)), chromedp.WaitVisible(chromedp.CSS(`table`)))
+		chromedp.Click(chromedp.CSS(`main button`)))
+	b.shows(t, fmt.Sprintf("%x", sum[:8]))
 	b.shows(t, "shell & sand.txt")
 
 	b.do(t, chromedp.Navigate(d.url+"/live"))

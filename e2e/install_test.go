@@ -51,14 +51,19 @@ func (o *once) do(t testing.TB, what func() error) {
 
 var built, expressReady, chromiumReady, observatoryReady once
 
-// binary returns the path of the built command.
+// binary returns the path of the built command. With E2E_RACE in the
+// environment it is built with the race detector, whose reports fail the test.
 func binary(t testing.TB) string {
 	t.Helper()
 	path := filepath.Join(scratch, "hauberk")
 	built.do(t, func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 		defer cancel()
-		out, err := run(ctx, root, nil, "go", "build", "-o", path, "./cmd/hauberk")
+		args := []string{"build", "-o", path}
+		if os.Getenv("E2E_RACE") != "" {
+			args = append(args, "-race")
+		}
+		out, err := run(ctx, root, nil, "go", append(args, "./cmd/hauberk")...)
 		if err != nil {
 			return fmt.Errorf("%w\n%s", err, out)
 		}

@@ -73,6 +73,9 @@ func launch(t testing.TB, dir string, env []string, name string, args ...string)
 	}()
 	t.Cleanup(func() {
 		p.stop(t)
+		if i := strings.Index(p.out.String(), "WARNING: DATA RACE"); i >= 0 {
+			t.Errorf("%s has a data race:\n%.4000s", p.name, p.out.String()[i:])
+		}
 		if t.Failed() {
 			t.Logf("%s said:\n%s", p.name, tail(p.out.String(), 20))
 		}
