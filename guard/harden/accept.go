@@ -13,7 +13,7 @@ import (
 var connections = &guard.Rule{
 	ID: "harden.connections", Severity: guard.Medium, Status: http.StatusTooManyRequests,
 	Title: "too many connections",
-	Fix:   "raise harden.connections if many people share this address; a proxy in front belongs into trusted_proxies",
+	Fix:   "raise harden.connections if many people share this address",
 	CWE:   770, ASVS: []string{"13.1.3"},
 }
 

@@ -46,7 +46,7 @@ const (
 func entryOf(e guard.Event) Entry {
 	out := Entry{
 		Time: e.Time.UTC(), Rule: e.Rule.ID, Severity: e.Rule.Severity.String(), Verdict: e.Verdict.String(),
-		Detail: clean(e.Detail, maxDetail), Fix: e.Rule.Fix, Request: e.Request, Route: e.Route,
+		Detail: clean(mask(e.Detail), maxDetail), Fix: e.Rule.Fix, Request: e.Request, Route: e.Route,
 		Field: clean(e.Field, maxHost), User: clean(e.User, maxHost),
 	}
 	if e.Time.IsZero() {
@@ -63,7 +63,7 @@ func entryOf(e guard.Event) Entry {
 		if len(v) > maxAttr {
 			v = v[:maxAttr] + "…"
 		}
-		out.Attrs[a.Key] = escapeText(v)
+		out.Attrs[a.Key] = escapeText(mask(v))
 	}
 	return out
 }
