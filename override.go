@@ -65,12 +65,19 @@ func decisive(x *guard.Exchange, r *http.Request) []string {
 }
 
 func headerOverride(r *http.Request) string {
+	claimed := ""
 	for _, name := range overrideHeaders {
-		if v, ok := r.Header[name]; ok {
-			return strings.ToUpper(strings.TrimSpace(strings.Join(v, ",")))
+		v, ok := r.Header[name]
+		if !ok {
+			continue
 		}
+		one := strings.ToUpper(strings.TrimSpace(strings.Join(v, ",")))
+		if claimed != "" && claimed != one {
+			return claimed + "," + one // no method at all: nobody knows which is believed
+		}
+		claimed = one
 	}
-	return ""
+	return claimed
 }
 
 func queryOverride(r *http.Request) string {
