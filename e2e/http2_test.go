@@ -135,6 +135,9 @@ func TestFramingOfHTTP2(t *testing.T) {
 				if passed := got[i] == "200"; passed != row.passes {
 					t.Errorf("in front of %s: got %s, want passing %v", appNames[i], got[i], row.passes)
 				}
+				if !row.passes {
+					got[i] = "refused" // A 400 and the reset behind it may overtake each other.
+				}
 			}
 			time.Sleep(20 * time.Millisecond)
 			seen := p.agree(t, got, "")

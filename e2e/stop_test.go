@@ -135,6 +135,64 @@ func (c *stubborn) ask() (sent bool, err error) {
 	return true, err
 }
 
+// TestAStopOfHTTP2LosesNoRequest holds the same for HTTP/2, where GOAWAY tells
+// a client which requests were not looked at (RFC 9113, section 6.8): each is
+// answered, or the client knows that the app never saw it.
+func TestAStopOfHTTP2LosesNoRequest(t *testing.T) {
+	var seen sync.Map
+	app := app(t, func(w http.ResponseWriter, r *http.Request) {
+		seen.Store(r.URL.Path, true)
+		time.Sleep(time.Duration(rand.IntN(15)) * time.Millisecond)
+		_, _ = io.Copy(w, r.Body)
+	})
+	port, state := freePort(t), filepath.Join(t.TempDir(), "state")
+	g := serveAt(t, port, state, app)
+	at := g.url("")
+	var number, answered, turnedAway atomic.Int64
+	done := make(chan struct{})
+	var clients sync.WaitGroup
+	for range 4 {
+		c := client(g.roots, 2)
+		for range 4 {
+			clients.Go(func() {
+				for {
+					select {
+					case <-done:
+						return
+					default:
+					}
+					// Such a body cannot be sent twice, so the client will not try.
+					body := &counted{Reader: strings.NewReader("once")}
+					path := fmt.Sprintf("/%d", number.Add(1))
+					a, err := read(c.Post(at+path, "text/plain", body))
+					_, reached := seen.Load(path)
+					switch {
+					case err == nil && a.body == "once":
+						answered.Add(1)
+					case body.n.Load() == 0: // Nobody listens.
+						time.Sleep(10 * time.Millisecond)
+					case err != nil && strings.Contains(err.Error(), "GOAWAY") && !reached:
+						turnedAway.Add(1)
+					default:
+						t.Errorf("request %s was lost (the app saw it: %v): %q %v", path, reached, a.body, err)
+					}
+				}
+			})
+		}
+	}
+	for range 5 {
+		time.Sleep(200 * time.Millisecond)
+		g.stop(t)
+		g = serveAt(t, port, state, app)
+	}
+	close(done)
+	clients.Wait()
+	t.Logf("5 stops, %d requests answered, %d turned away by GOAWAY", answered.Load(), turnedAway.Load())
+	if answered.Load() < 500 {
+		t.Error("too few requests to tell")
+	}
+}
+
 // TestAStopFinishesWhatIsUnderWay holds that an answer which has begun, and a
 // request that waits for one, are finished.
 func TestAStopFinishesWhatIsUnderWay(t *testing.T) {

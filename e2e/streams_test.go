@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,12 +21,12 @@ import (
 // counted is a body that knows how much of it was read.
 type counted struct {
 	io.Reader
-	n int
+	n atomic.Int64
 }
 
 func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.Reader.Read(p)
-	c.n += n
+	c.n.Add(int64(n))
 	return n, err
 }
 
@@ -45,7 +46,7 @@ func continues(t *testing.T, d door) {
 		if err != nil {
 			t.Fatalf("Expect with %d bytes: %v", size, err)
 		}
-		return a, asked, body.n
+		return a, asked, int(body.n.Load())
 	}
 	a, asked, _ := send(70_000)
 	if a.wants(t, http.StatusOK); len(a.body) != 70_000 || asked != 1 {
