@@ -108,7 +108,9 @@ func (e *exception) covers(d *guard.Denial, r *http.Request, now time.Time) bool
 		return false // decided before a path was known
 	}
 	for _, m := range decisive(x, r) {
-		if n, _ := e.match.match(m, x.Path); n == 0 {
+		// A weakening holds only as the app most likely reads the path.
+		kept := foldSlashes(x.Path)
+		if n, _ := e.match.find(m, kept, lowerASCII(kept)); n == 0 {
 			return false
 		}
 	}

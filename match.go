@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -72,7 +73,7 @@ func (m *matcher) add(p pattern, n int) (err error) {
 		// ServeMux panics on a pattern that is wrong or conflicts.
 		defer func() {
 			if v := recover(); v != nil {
-				err = errors.New(firstLine(fmt.Sprint(v)))
+				err = explainPattern(fmt.Sprint(v))
 			}
 		}()
 		m.mux.Handle(path, http.NotFoundHandler())
@@ -85,22 +86,65 @@ func (m *matcher) add(p pattern, n int) (err error) {
 	return nil
 }
 
-func firstLine(s string) string {
-	s, _, _ = strings.Cut(s, "\n")
-	return strings.TrimPrefix(s, "parsing ")
+// conflict reads the two patterns out of ServeMux's words.
+var conflict = regexp.MustCompile(`pattern "([^"]*)" .*conflicts with pattern "([^"]*)"`)
+
+// explainPattern says in the operator's words why a pattern was refused.
+func explainPattern(said string) error {
+	if found := conflict.FindStringSubmatch(said); found != nil {
+		return fmt.Errorf("%q and %q match some of the same paths and neither is narrower: make one narrower, or add one that is narrower than both", found[1], found[2])
+	}
+	said, _, _ = strings.Cut(said, "\n")
+	return errors.New(strings.TrimPrefix(said, "parsing "))
 }
 
 // match returns the number of the entry for a canonical path, 0 for none,
-// with the values of its wildcards.
-func (m *matcher) match(method, path string) (n int, values map[string]string) {
+// with the values of its wildcards. Some apps cut path parameters (";x") and
+// some, Express among them, take them for a part of the segment: a path is
+// read in both ways, other is what the second reading found where it found
+// something else.
+func (m *matcher) match(method, path string) (n int, values map[string]string, other int) {
 	if m == nil || len(m.entries) == 0 {
-		return 0, nil
+		return 0, nil, 0
 	}
-	kept := path
-	if !m.exact {
-		kept = foldSlashes(path)
-		path = lowerASCII(kept)
+	if m.exact {
+		n, values = m.find(method, path, path)
+		return n, values, 0
 	}
+	kept := foldSlashes(path)
+	n, values = m.find(method, kept, lowerASCII(kept))
+	if !strings.Contains(path, ";") {
+		return n, values, 0
+	}
+	cut := foldSlashes(cutParameters(path))
+	switch second, more := m.find(method, cut, lowerASCII(cut)); {
+	case second == n || second == 0:
+	case n == 0:
+		n, values = second, more
+	default:
+		other = second
+	}
+	return n, values, other
+}
+
+// split says whether the methods of a path lead to more than one entry.
+func (m *matcher) split(path string) bool {
+	if m == nil {
+		return false
+	}
+	first, _, _ := m.match(http.MethodPost, path)
+	for _, all := range m.entries {
+		for _, e := range all {
+			if n, _, _ := m.match(e.method, path); e.method != "" && n != first {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// find looks one reading up: kept has its letter case, path what the mux knows.
+func (m *matcher) find(method, kept, path string) (n int, values map[string]string) {
 	scratch := http.Request{Method: http.MethodGet, URL: &url.URL{Path: path}}
 	_, found := m.mux.Handler(&scratch)
 	if found == "" || m.exact && redirected(found, path) {
@@ -176,18 +220,22 @@ func foldPattern(path string) string {
 	return strings.Join(segments, "/")
 }
 
-// foldSlashes folds doubled slashes, cuts path parameters and the final slash.
+// foldSlashes folds doubled slashes and cuts the final one.
 func foldSlashes(path string) string {
-	if !strings.Contains(path, "//") && !strings.Contains(path, ";") &&
-		(len(path) < 2 || !strings.HasSuffix(path, "/")) {
+	if !strings.Contains(path, "//") && (len(path) < 2 || !strings.HasSuffix(path, "/")) {
 		return path
 	}
+	segments := slices.DeleteFunc(strings.Split(path, "/"), func(s string) bool { return s == "" })
+	return "/" + strings.Join(segments, "/")
+}
+
+// cutParameters cuts ";x" from every segment.
+func cutParameters(path string) string {
 	segments := strings.Split(path, "/")
 	for i, s := range segments {
 		segments[i], _, _ = strings.Cut(s, ";")
 	}
-	segments = slices.DeleteFunc(segments, func(s string) bool { return s == "" })
-	return "/" + strings.Join(segments, "/")
+	return strings.Join(segments, "/")
 }
 
 func lowerASCII(s string) string {

@@ -2,7 +2,9 @@ package hauberk
 
 import (
 	"bytes"
+	"encoding/json"
 	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -40,7 +42,7 @@ func (c *Chain) override(st *site, x *guard.Exchange, r *http.Request) error {
 		named = query
 	case "body":
 		var err error
-		if named, err = bodyOverride(r); err != nil {
+		if named, err = st.bodyOverride(r, x.Path); err != nil {
 			return err
 		}
 	}
@@ -106,10 +108,19 @@ func methodIn(pairs string) string {
 	return strings.Join(found, ",")
 }
 
-// bodyOverride reads the head of a form and puts it back.
-func bodyOverride(r *http.Request) (string, error) {
-	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
-	if r.Method != http.MethodPost || !strings.EqualFold(strings.TrimSpace(kind), "application/x-www-form-urlencoded") {
+// bodyOverride reads the head of a form or a JSON object and puts it back. In
+// any other body nobody can see a method, so where the methods of the path
+// lead to different routes it is refused.
+func (st *site) bodyOverride(r *http.Request, path string) (string, error) {
+	if r.Method != http.MethodPost || r.Body == nil || r.Body == http.NoBody {
+		return "", nil
+	}
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	form := kind == "application/x-www-form-urlencoded"
+	if !form && kind != "application/json" && !strings.HasSuffix(kind, "+json") || r.Header.Get("Content-Encoding") != "" {
+		if st.match.split(path) {
+			return "", harden.Override("a body in which no method can be read")
+		}
 		return "", nil
 	}
 	head, err := io.ReadAll(io.LimitReader(r.Body, maxOverrideBody+1))
@@ -120,8 +131,21 @@ func bodyOverride(r *http.Request) (string, error) {
 		io.Reader
 		io.Closer
 	}{io.MultiReader(bytes.NewReader(head), r.Body), r.Body}
-	if len(head) > maxOverrideBody {
-		return "", harden.Override("a form that is too long to look for one").WithStatus(http.StatusRequestEntityTooLarge)
+	switch {
+	case len(head) > maxOverrideBody && st.match.split(path):
+		return "", harden.Override("a body that is too long to look for one").WithStatus(http.StatusRequestEntityTooLarge)
+	case form:
+		return methodIn(string(head)), nil
 	}
-	return methodIn(string(head)), nil
+	return methodInJSON(head), nil
+}
+
+// methodInJSON finds _method in an object, the last one as parsers do.
+func methodInJSON(body []byte) string {
+	var object map[string]any
+	if json.Unmarshal(body, &object) != nil {
+		return ""
+	}
+	m, _ := object["_method"].(string)
+	return strings.ToUpper(strings.TrimSpace(m))
 }

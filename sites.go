@@ -9,6 +9,7 @@ import (
 
 	"hauberk.dev/guard"
 	"hauberk.dev/guard/harden"
+	"hauberk.dev/internal/gateway"
 )
 
 // localHosts are served where nobody names a host.
@@ -90,6 +91,7 @@ func (s *sites) addSite(c *Config, i int) []error {
 			errs = append(errs, fmt.Errorf("%s[%d]: %w", prefix, j, err))
 		}
 	}
+	errs = append(errs, upstream(at, in.To)...)
 	base := in.Sections.over(s.sections[0])
 	st.base = s.number(at, hosts[0], "", in.To, base)
 	s.all = append(s.all, st)
@@ -100,6 +102,7 @@ func (s *sites) addSite(c *Config, i int) []error {
 			errs = append(errs, fmt.Errorf("%s.on: %w", rat, err))
 			continue
 		}
+		errs = append(errs, upstream(rat, r.To)...)
 		to := r.To
 		if to == "" {
 			to = in.To
@@ -111,6 +114,17 @@ func (s *sites) addSite(c *Config, i int) []error {
 		}
 	}
 	return errs
+}
+
+// upstream validates where a site or route goes; "" is nowhere yet.
+func upstream(at, to string) []error {
+	if to == "" {
+		return nil
+	}
+	if _, err := gateway.Parse(to); err != nil {
+		return []error{fmt.Errorf("%s.to: %w", at, err)}
+	}
+	return nil
 }
 
 // number gives a route its N.
@@ -220,15 +234,18 @@ func (c *Chain) route(next http.Handler) http.Handler {
 		if len(st.routes) == 0 {
 			return nil
 		}
-		n, values := st.match.match(x.Method, x.Path)
+		n, values, other := st.match.match(x.Method, x.Path)
+		if other != 0 {
+			return harden.Parameters(x.Path, st.name(n), st.name(other))
+		}
 		for _, m := range decisive(x, r)[1:] {
-			if other, _ := st.match.match(m, x.Path); other != n {
+			if second, _, _ := st.match.match(m, x.Path); second != n {
 				return harden.Override(m)
 			}
 		}
 		if slashed, ok := harden.Slashed(r); ok {
-			if other, _ := st.match.match(x.Method, slashed); other != n {
-				return harden.EncodedSlash(x.Path, st.name(n), st.name(other))
+			if second, _, _ := st.match.match(x.Method, slashed); second != n {
+				return harden.EncodedSlash(x.Path, st.name(n), st.name(second))
 			}
 		}
 		if n > 0 {

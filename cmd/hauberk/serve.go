@@ -153,7 +153,7 @@ func serve(c *cobra.Command, f *serveFlags) error {
 		v.warn("%s is here but is not read beside --to: add -c %s", configFile, configFile)
 	}
 	greet(v, l, chain, open)
-	return attend(v, chain, chain.Server(app), open, signals)
+	return attend(v, chain.Server(app), open, signals)
 }
 
 // sockets are the open listeners of serve.
@@ -206,13 +206,8 @@ func holder(addr string) string {
 
 // attend serves until a signal or a failure. The first signal waits for open
 // requests, the second does not.
-func attend(v voice, chain *hauberk.Chain, server *hauberk.Server, open sockets, signals <-chan os.Signal) error {
-	background, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 3)
-	flushed := make(chan struct{})
-	go func() { defer close(flushed); ended <- chain.Run(background) }()
-	// The rooms end after the requests: the last events must reach the disk.
-	defer func() { cancel(); <-flushed }()
+func attend(v voice, server *hauberk.Server, open sockets, signals <-chan os.Signal) error {
+	ended := make(chan error, 2)
 	go func() { ended <- server.Serve(open.secure) }()
 	if open.clear != nil {
 		go func() { ended <- server.ServeClear(open.clear) }()
@@ -220,8 +215,8 @@ func attend(v voice, chain *hauberk.Chain, server *hauberk.Server, open sockets,
 	for {
 		select {
 		case err := <-ended:
-			if err == nil || errors.Is(err, http.ErrServerClosed) {
-				continue // a background without work
+			if errors.Is(err, http.ErrServerClosed) {
+				continue
 			}
 			server.Close()
 			return err

@@ -22,3 +22,9 @@ func Override(claimed string) *guard.Denial {
 
 // HeaderTime is how long a client may take for a handshake, and for a head.
 func (rm *Room) HeaderTime() time.Duration { return rm.top.HeaderTime }
+
+// Parameters refuses a path that leads to one route as it stands and to
+// another without its path parameters: apps read it in both ways.
+func Parameters(path, route, cut string) *guard.Denial {
+	return target.Deny("path %q matches %q, and %q without its path parameters", path, route, cut).In("path")
+}
