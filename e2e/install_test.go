@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -33,6 +34,33 @@ func inTempDir(run func() int) int {
 	defer os.RemoveAll(dir)
 	scratch = dir
 	return run()
+}
+
+// soak says how many times as long the slow proofs take: HAUBERK_SOAK, or once.
+func soak(t testing.TB) int {
+	t.Helper()
+	text, given := os.LookupEnv("HAUBERK_SOAK")
+	if !given {
+		return 1
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("HAUBERK_SOAK is %q, want a number from 1 on", text)
+	}
+	t.Logf("HAUBERK_SOAK=%d: %d times as long as in make test", n, n)
+	return n
+}
+
+// TestSoakingTakesAsLongAsAskedFor reads the environment of make soak.
+func TestSoakingTakesAsLongAsAskedFor(t *testing.T) {
+	t.Setenv("HAUBERK_SOAK", "7")
+	if got := soak(t); got != 7 {
+		t.Errorf("got %d, want 7", got)
+	}
+	os.Unsetenv("HAUBERK_SOAK")
+	if got := soak(t); got != 1 {
+		t.Errorf("got %d, want 1 where nobody asks for more", got)
+	}
 }
 
 // once does a piece of set-up a single time and lets every test that needs it
