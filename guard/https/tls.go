@@ -12,7 +12,7 @@ import (
 
 var unknownName = &guard.Rule{
 	ID: "https.unknown-name", Severity: guard.Low, Status: 421,
-	Title: "no such name here", CWE: 346,
+	Title: "no such name here", CWE: 346, ASVS: []string{"13.4.7"},
 	Fix: "add the name to the hosts of a site, and its certificate to https.certificates",
 }
 
