@@ -74,10 +74,9 @@ func (f *serveFlags) complete(c *cobra.Command) (loaded, error) {
 			l.Listen = ":443"
 		}
 	}
-	for _, a := range []struct{ flag, addr string }{{"listen", l.Listen}, {"http", l.HTTP}} {
-		if _, _, err := net.SplitHostPort(a.addr); a.addr != "" && err != nil {
-			return l, usagef("%s %q is not an address: want host:port, or :port for all addresses", a.flag, a.addr)
-		}
+	// What comes from flags is judged as in a file, and is how serve was called.
+	if _, err := hauberk.New(hauberk.Config{Listen: f.listen, HTTP: f.http}); err != nil {
+		return l, usage{err}
 	}
 	l.State, err = stateDir(f.state, l.State)
 	return l, err

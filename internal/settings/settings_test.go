@@ -286,3 +286,14 @@ func FuzzDecode(f *testing.F) {
 		d.Locate(errors.New(string(src)))
 	})
 }
+
+func TestAShortWordIsNotGuessedFromHalfOfItsLetters(t *testing.T) {
+	known := []string{"once", "state", "listen", "to"}
+	for word, want := range map[string]string{
+		"onec": "once", "sttae": "state", "lisen": "listen", "nope": "", "t": "to", "xyzzy": "",
+	} {
+		if got, _ := settings.Nearest(word, known); got != want {
+			t.Errorf("%s: got %q, want %q", word, got, want)
+		}
+	}
+}
