@@ -33,10 +33,10 @@ type Config struct {
 	// least "64KiB".
 	EventFile guard.Size `yaml:"event_file"`
 	// EventFiles is how many of them are kept. Default 4, at least 2.
-	EventFiles int `yaml:"event_files"`
+	EventFiles int `yaml:"event_files" min:"2"`
 	// Queue is how many events may wait for the disk; more are dropped and
 	// counted. Default 4096, at most 65536.
-	Queue int `yaml:"queue"`
+	Queue int `yaml:"queue" min:"1"`
 }
 
 // Options are what the root gives to the room.
