@@ -27,6 +27,8 @@ func parsePattern(s string) (pattern, error) {
 		return pattern{}, fmt.Errorf("%q is not a pattern: want \"/path\" or \"METHOD /path\"", s)
 	case strings.ContainsAny(path, " ?#"):
 		return pattern{}, fmt.Errorf("%q is not a pattern: a path holds no space, query or fragment", s)
+	case strings.Contains(path, "//") || strings.Contains(path, ";") || strings.Contains(path+"/", "/./") || strings.Contains(path+"/", "/../") || strings.ContainsAny(path, "%\\"):
+		return pattern{}, fmt.Errorf("%q would match no request: write the decoded path, without doubled slashes, dot segments, path parameters or percent-encoding", s)
 	case method != strings.ToUpper(method):
 		return pattern{}, fmt.Errorf("%q is not a pattern: a method is written in capitals", s)
 	}

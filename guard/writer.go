@@ -209,7 +209,7 @@ func (w *writer) Write(p []byte) (int, error) {
 		return w.out(p)
 	}
 	if _, err := w.in.Write(p); err != nil {
-		return 0, w.failed(err)
+		return 0, w.failed(w.body.undecodable(err))
 	}
 	if w.dead {
 		return 0, errReplaced

@@ -32,6 +32,10 @@ type Options struct {
 	ErrorLog *log.Logger
 }
 
+// flushInterval is how long bytes of an answer with a Content-Length may wait
+// for more of them; of one without, and of an event stream, none wait at all.
+const flushInterval = 10 * time.Millisecond
+
 // Gateway is the innermost handler of the chain.
 type Gateway struct {
 	o     Options
@@ -71,6 +75,7 @@ func New(o Options) (*Gateway, error) {
 		ModifyResponse: g.answer,
 		ErrorHandler:   g.failed,
 		BufferPool:     buffers{},
+		FlushInterval:  flushInterval,
 		ErrorLog:       logger,
 	}
 	return g, nil
@@ -149,6 +154,9 @@ func (g *Gateway) answer(res *http.Response) error {
 	if w, ok := out.Context().Value(writerKey{}).(http.ResponseWriter); ok && res.Header["Content-Type"] == nil {
 		w.Header()["Content-Type"] = nil // what has no type must not get one
 	}
+	if res.Body != nil && res.StatusCode != http.StatusSwitchingProtocols {
+		res.Body = &watchedBody{ReadCloser: res.Body, g: g, r: out}
+	}
 	location := res.Header.Get("Location")
 	to, err := url.Parse(location)
 	if err != nil || to.Host == "" || to.User != nil {
@@ -177,6 +185,25 @@ func behindAuthority(location string) string {
 		return rest[i:]
 	}
 	return ""
+}
+
+// watchedBody journals an app that dies in the middle of its answer: the
+// header may have left, so nobody else can say it.
+type watchedBody struct {
+	io.ReadCloser
+	g *Gateway
+	r *http.Request
+}
+
+func (b *watchedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF && b.r.Context().Err() == nil && b.g.o.Fail != nil {
+		var d *guard.Denial
+		if errors.As(b.g.o.Fail(err), &d) {
+			guard.From(b.r.Context()).Emit(guard.Event{Rule: d.Rule, Verdict: guard.Failed, Detail: "the answer broke off: " + err.Error()})
+		}
+	}
+	return n, err
 }
 
 // hint is said once.
