@@ -47,6 +47,7 @@ bench:
 install:
 	$(GO) install ./cmd/hauberk
 	@echo "installed $(BIN)/hauberk"
+	@case ":$$PATH:" in *":$(BIN):"*) ;; *) echo "your shell does not look there yet: export PATH=\"$(BIN):\$$PATH\"";; esac
 
 demo:
 	$(GO) run ./cmd/hauberk demo

@@ -1,6 +1,7 @@
 package e2e_test
 
 import (
+	"net/http"
 	"path/filepath"
 	"regexp"
 	"testing"
@@ -27,5 +28,21 @@ func TestTheDemoFitsANarrowScreen(t *testing.T) {
 			t.Errorf("%s is %d pixels wide on a screen of 320", path, got)
 		}
 		b.shot(t, "demo-320"+filepath.Base(path))
+	}
+}
+
+// TestARefusalFitsANarrowScreen holds the same for the page of a refusal, with
+// all that a reader at the machine itself is told.
+func TestARefusalFitsANarrowScreen(t *testing.T) {
+	d := serve(t, app(t, func(http.ResponseWriter, *http.Request) {})).door(2)
+	b := browse(t, d)
+	b.do(t, chromedp.EmulateViewport(320, 640))
+	for _, path := range []string{"/.env", "/a%00b"} {
+		b.do(t, chromedp.Navigate(d.url+path))
+		b.shows(t, "hauberk explain")
+		if got := eval[int](b, t, `document.documentElement.scrollWidth`); got > 320 {
+			t.Errorf("the refusal of %s is %d pixels wide on a screen of 320", path, got)
+		}
+		b.shot(t, "refusal-320"+filepath.Base(path))
 	}
 }
