@@ -59,7 +59,7 @@ func (rm *Room) stream(w http.ResponseWriter, r *http.Request, in http.Handler) 
 	s.body = &paced{ReadCloser: r.Body, quota: int64(rm.top.MinRate) * int64(window/time.Second), length: r.ContentLength}
 	s.body.left = window
 	r = r.WithContext(guard.WithConn(r.Context(), s))
-	r.Body = &trailed{ReadCloser: s.body, r: r}
+	r.Body = &trailed{ReadCloser: s.body, r: r, rm: rm}
 	in.ServeHTTP(w, r)
 }
 
@@ -173,14 +173,15 @@ func (b *paced) denial() *guard.Denial {
 // of a request once its body has been read.
 type trailed struct {
 	io.ReadCloser
-	r *http.Request
+	r  *http.Request
+	rm *Room
 }
 
 func (b *trailed) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err == io.EOF {
 		for name := range b.r.Trailer {
-			if !trailerName(name) {
+			if !b.rm.trailerName(name) {
 				delete(b.r.Trailer, name)
 			}
 		}

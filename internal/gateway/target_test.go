@@ -59,6 +59,7 @@ var targets = []string{
 }
 
 func TestTheTargetGoesUpByteForByte(t *testing.T) {
+	t.Parallel()
 	up := serve(t, loopback(t), replying(fine))
 	f := guardApp(t, up.Addr().String(), everything)
 	for _, target := range targets {
@@ -81,6 +82,7 @@ func TestTheTargetGoesUpByteForByte(t *testing.T) {
 // TestTheTargetGoesUpByteForByteOnConnectionsThatAreUsedAgain asks everything
 // on one connection, in an order that mixes the two ways of writing a line.
 func TestTheTargetGoesUpByteForByteOnConnectionsThatAreUsedAgain(t *testing.T) {
+	t.Parallel()
 	up := serve(t, loopback(t), replying(fine))
 	f := guardApp(t, up.Addr().String(), everything)
 	c := f.dial(t, "http/1.1")
@@ -126,6 +128,7 @@ func TestTheTargetGoesUpByteForByteOnConnectionsThatAreUsedAgain(t *testing.T) {
 // TestTheTargetGoesUpByteForByteFromHTTP2 writes :path itself, since no client
 // sends all of them.
 func TestTheTargetGoesUpByteForByteFromHTTP2(t *testing.T) {
+	t.Parallel()
 	up := serve(t, loopback(t), replying(fine))
 	f := guardApp(t, up.Addr().String(), everything)
 	c := f.dial(t, "h2")
