@@ -3,6 +3,7 @@ package hauberk
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"mime"
 	"net/http"
@@ -42,7 +43,7 @@ func (c *Chain) override(st *site, x *guard.Exchange, r *http.Request) error {
 		named = query
 	case "body":
 		var err error
-		if named, err = st.bodyOverride(r, x.Path); err != nil {
+		if named, err = c.bodyOverride(st, x, r); err != nil {
 			return err
 		}
 	}
@@ -108,20 +109,26 @@ func methodIn(pairs string) string {
 	return strings.Join(found, ",")
 }
 
-// bodyOverride reads the head of a form or a JSON object and puts it back. In
-// any other body nobody can see a method, so where the methods of the path
-// lead to different routes it is refused.
-func (st *site) bodyOverride(r *http.Request, path string) (string, error) {
+// errUnreadable says that a body may name a method in a way that an app's
+// parser sees and this reader does not.
+var errUnreadable = errors.New("a body in which no method can be read")
+
+// bodyOverride reads the head of a form or a JSON object and puts it back.
+// Where it cannot read what an app might, the request is refused if any other
+// method would change the decision; text that is meant to be read and cannot
+// be is always refused.
+func (c *Chain) bodyOverride(st *site, x *guard.Exchange, r *http.Request) (string, error) {
 	if r.Method != http.MethodPost || r.Body == nil || r.Body == http.NoBody {
 		return "", nil
 	}
-	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	kind, params, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	form := kind == "application/x-www-form-urlencoded"
-	if !form && kind != "application/json" && !strings.HasSuffix(kind, "+json") || r.Header.Get("Content-Encoding") != "" {
-		if st.match.split(path) {
-			return "", harden.Override("a body in which no method can be read")
-		}
-		return "", nil
+	readable := form || kind == "application/json" || strings.HasSuffix(kind, "+json")
+	if !readable || r.Header.Get("Content-Encoding") != "" {
+		return "", c.opaque(st, x)
+	}
+	if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
+		return "", harden.Override(errUnreadable.Error())
 	}
 	head, err := io.ReadAll(io.LimitReader(r.Body, maxOverrideBody+1))
 	if err != nil {
@@ -131,21 +138,74 @@ func (st *site) bodyOverride(r *http.Request, path string) (string, error) {
 		io.Reader
 		io.Closer
 	}{io.MultiReader(bytes.NewReader(head), r.Body), r.Body}
-	switch {
-	case len(head) > maxOverrideBody && st.match.split(path):
-		return "", harden.Override("a body that is too long to look for one").WithStatus(http.StatusRequestEntityTooLarge)
-	case form:
-		return methodIn(string(head)), nil
+	if len(head) > maxOverrideBody {
+		return "", c.opaque(st, x)
 	}
-	return methodInJSON(head), nil
+	var named string
+	if form {
+		named, err = methodInForm(string(head))
+	} else {
+		named, err = methodInJSON(head)
+	}
+	if err != nil {
+		return "", harden.Override(err.Error())
+	}
+	return named, nil
 }
 
-// methodInJSON finds _method in an object, the last one as parsers do.
-func methodInJSON(body []byte) string {
-	var object map[string]any
-	if json.Unmarshal(body, &object) != nil {
-		return ""
+// opaque refuses a body that nobody can look into where another method of the
+// path leads to another route, or may not pass at all.
+func (c *Chain) opaque(st *site, x *guard.Exchange) error {
+	if st.match.split(x.Path) {
+		return harden.Override(errUnreadable.Error())
 	}
-	m, _ := object["_method"].(string)
-	return strings.ToUpper(strings.TrimSpace(m))
+	at := *x
+	at.Route = st.base
+	if n, _, _ := st.match.match(http.MethodPost, x.Path); n > 0 {
+		at.Route = st.routes[n-1]
+	}
+	for _, m := range []string{http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		if !c.harden.Allows(&at, m) {
+			return harden.Override(errUnreadable.Error())
+		}
+	}
+	return nil
+}
+
+// methodInForm finds _method in a form, also where a parser makes lists and
+// objects of brackets.
+func methodInForm(pairs string) (string, error) {
+	for pair := range strings.SplitSeq(pairs, "&") {
+		key, _, _ := strings.Cut(pair, "=")
+		k, err := url.QueryUnescape(key)
+		if err != nil {
+			k = key
+		}
+		if k != "_method" && strings.Contains(k, "_method") {
+			return "", errUnreadable
+		}
+	}
+	return methodIn(pairs), nil
+}
+
+// methodInJSON finds _method in an object, the last one as parsers do. A body
+// that some parser may read and this one does not is an error.
+func methodInJSON(body []byte) (string, error) {
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal(body, &object); err != nil {
+		var list []json.RawMessage
+		if json.Unmarshal(body, &list) == nil {
+			return "", nil // a list has no keys
+		}
+		return "", errUnreadable
+	}
+	raw, found := object["_method"]
+	if !found {
+		return "", nil
+	}
+	var m string
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return "", errUnreadable
+	}
+	return strings.ToUpper(strings.TrimSpace(m)), nil
 }

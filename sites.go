@@ -41,6 +41,7 @@ type sites struct {
 	upstreams []string
 	sections  []Sections
 	paths     []string // the config path of route N, for mistakes
+	parents   []int    // the N of the level above
 	hosts     []string
 	top       *guard.Route // before a site is known
 }
@@ -48,7 +49,7 @@ type sites struct {
 func compileSites(c *Config) (*sites, error) {
 	s := &sites{
 		exact: map[string]*site{}, wild: map[string]*site{},
-		upstreams: []string{""}, paths: []string{""}, top: &guard.Route{},
+		upstreams: []string{""}, paths: []string{""}, parents: []int{0}, top: &guard.Route{},
 		sections: []Sections{{Headers: &c.Headers, Fault: &c.Fault, Harden: &c.Harden, HTTPS: &c.HTTPS, CSRF: &c.CSRF}},
 	}
 	var errs []error
@@ -93,7 +94,7 @@ func (s *sites) addSite(c *Config, i int) []error {
 	}
 	errs = append(errs, upstream(at, in.To)...)
 	base := in.Sections.over(s.sections[0])
-	st.base = s.number(at, hosts[0], "", in.To, base)
+	st.base = s.number(at, hosts[0], "", in.To, base, 0)
 	s.all = append(s.all, st)
 	for j := range in.Routes {
 		r, rat := &in.Routes[j], fmt.Sprintf("%s.routes[%d]", at, j)
@@ -107,7 +108,7 @@ func (s *sites) addSite(c *Config, i int) []error {
 		if to == "" {
 			to = in.To
 		}
-		route := s.number(rat, hosts[0], r.On, to, r.Sections.over(base))
+		route := s.number(rat, hosts[0], r.On, to, r.Sections.over(base), st.base.N)
 		st.routes = append(st.routes, route)
 		if err := st.match.add(p, len(st.routes)); err != nil {
 			errs = append(errs, fmt.Errorf("%s.on: %w", rat, err))
@@ -128,11 +129,12 @@ func upstream(at, to string) []error {
 }
 
 // number gives a route its N.
-func (s *sites) number(at, host, on, to string, sec Sections) *guard.Route {
+func (s *sites) number(at, host, on, to string, sec Sections, parent int) *guard.Route {
 	r := &guard.Route{N: len(s.sections), Site: host, On: on}
 	s.sections = append(s.sections, sec)
 	s.upstreams = append(s.upstreams, to)
 	s.paths = append(s.paths, at)
+	s.parents = append(s.parents, parent)
 	return r
 }
 

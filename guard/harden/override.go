@@ -28,3 +28,6 @@ func (rm *Room) HeaderTime() time.Duration { return rm.top.HeaderTime }
 func Parameters(path, route, cut string) *guard.Denial {
 	return target.Deny("path %q matches %q, and %q without its path parameters", path, route, cut).In("path")
 }
+
+// Allows says whether harden.methods of a route lets a method pass.
+func (rm *Room) Allows(x *guard.Exchange, m string) bool { return rm.settings(x).allows(m) }
