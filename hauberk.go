@@ -186,7 +186,7 @@ func (c *Chain) enter(next http.Handler) http.Handler {
 		x := &guard.Exchange{
 			ID: newID(), Start: time.Now(),
 			Secure: r.TLS != nil, Method: r.Method, Route: c.sites.top,
-			Sink: c.record, Excuse: c.excuse,
+			Stall: c.harden.Idle(), Sink: c.record, Excuse: c.excuse,
 		}
 		if a, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 			x.Client = a.Addr().Unmap()

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // pattern is "METHOD /path/{wildcard}", taken apart.
@@ -29,10 +30,29 @@ func parsePattern(s string) (pattern, error) {
 		return pattern{}, fmt.Errorf("%q is not a pattern: a path holds no space, query or fragment", s)
 	case strings.Contains(path, "//") || strings.Contains(path, ";") || strings.Contains(path+"/", "/./") || strings.Contains(path+"/", "/../") || strings.ContainsAny(path, "%\\"):
 		return pattern{}, fmt.Errorf("%q would match no request: write the decoded path, without doubled slashes, dot segments, path parameters or percent-encoding", s)
-	case method != strings.ToUpper(method):
+	case strings.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") != "" || found && method == "":
 		return pattern{}, fmt.Errorf("%q is not a pattern: a method is written in capitals", s)
 	}
+	path, err := canonical(path)
+	if err != nil {
+		return pattern{}, fmt.Errorf("%q is not a pattern: %w", s, err)
+	}
 	return pattern{method, path}, nil
+}
+
+// canonical writes the literals of a pattern as harden.Target writes a path:
+// decoded once, but for "%2F" and "%25".
+func canonical(path string) (string, error) {
+	if !strings.Contains(path, "%") {
+		return path, nil
+	}
+	const slash, percent = "\x00", "\x01"
+	path = strings.NewReplacer("%2F", slash, "%2f", slash, "%25", percent).Replace(path)
+	path, err := url.PathUnescape(path)
+	if err != nil {
+		return "", err
+	}
+	return strings.NewReplacer(slash, "%2F", percent, "%25").Replace(path), nil
 }
 
 // matcher finds the entry for a path and a method, as the app routes: ASCII
@@ -44,6 +64,7 @@ type matcher struct {
 	exact   bool
 	mux     *http.ServeMux
 	entries map[string][]entry
+	fewer   sync.Map // matchers without one pattern, by that pattern
 }
 
 type entry struct {
@@ -66,6 +87,7 @@ func (m *matcher) add(p pattern, n int) (err error) {
 	if p.method == http.MethodHead {
 		p.method = http.MethodGet
 	}
+	path = literals(path, url.PathEscape)
 	for _, e := range m.entries[path] {
 		if e.method == p.method {
 			return fmt.Errorf("%q stands here twice", strings.TrimSpace(p.method+" "+p.path))
@@ -147,10 +169,13 @@ func (m *matcher) split(path string) bool {
 
 // find looks one reading up: kept has its letter case, path what the mux knows.
 func (m *matcher) find(method, kept, path string) (n int, values map[string]string) {
-	scratch := http.Request{Method: http.MethodGet, URL: &url.URL{Path: path}}
+	scratch := http.Request{Method: http.MethodGet, URL: &url.URL{Path: solid(path)}}
 	_, found := m.mux.Handler(&scratch)
-	if found == "" || m.exact && redirected(found, path) {
+	switch {
+	case found == "":
 		return 0, nil
+	case m.exact && redirected(found, path):
+		return m.without(found).find(method, kept, path)
 	}
 	if method == http.MethodHead {
 		method = http.MethodGet
@@ -171,10 +196,36 @@ func (m *matcher) find(method, kept, path string) (n int, values map[string]stri
 	return any.n, any.wildcards(kept)
 }
 
-// redirected says that ServeMux would only send the client to found.
+// solid gives empty segments a byte that is in no path: ServeMux would fold
+// them, and send the client elsewhere.
+func solid(path string) string {
+	for strings.Contains(path, "//") {
+		path = strings.Replace(path, "//", "/\x00/", 1)
+	}
+	return path
+}
+
+// redirected says that found matches only what ServeMux would send the client
+// to, which is path with a final slash.
 func redirected(found, path string) bool {
-	return strings.Contains(path, "//") || strings.HasSuffix(found, "/") && !strings.HasSuffix(path, "/") &&
-		strings.Count(found, "/") > strings.Count(path, "/")
+	return strings.HasSuffix(found, "/") && !strings.HasSuffix(path, "/") && strings.Count(found, "/") > strings.Count(path, "/")
+}
+
+// without returns m with one pattern fewer: what matches where that pattern
+// would match a final slash more.
+func (m *matcher) without(found string) *matcher {
+	if less, ok := m.fewer.Load(found); ok {
+		return less.(*matcher)
+	}
+	less := newMatcher(m.exact)
+	for path, entries := range m.entries {
+		if path != found {
+			less.mux.Handle(path, http.NotFoundHandler())
+			less.entries[path] = entries
+		}
+	}
+	m.fewer.Store(found, less)
+	return less
 }
 
 // wildcards reads the values from the path with slashes folded and letter
@@ -187,15 +238,15 @@ func (e *entry) wildcards(path string) map[string]string {
 	values := map[string]string{}
 	for i, s := range e.path {
 		name, ok := strings.CutPrefix(s, "{")
-		if !ok || i >= len(segments) {
+		if !ok {
 			continue
 		}
 		name = strings.TrimSuffix(name, "}")
 		if rest, ok := strings.CutSuffix(name, "..."); ok {
-			values[rest] = unslash(strings.Join(segments[i:], "/"))
+			values[rest] = unslash(strings.Join(segments[min(i, len(segments)):], "/"))
 			break
 		}
-		if name != "$" {
+		if name != "$" && i < len(segments) {
 			values[name] = unslash(segments[i])
 		}
 	}
@@ -213,10 +264,15 @@ func foldPattern(path string) string {
 	if cut, ok := strings.CutSuffix(path, "/{$}"); ok && cut != "" {
 		path = cut
 	}
+	return literals(path, lowerASCII)
+}
+
+// literals changes what is no wildcard in a pattern.
+func literals(path string, change func(string) string) string {
 	segments := strings.Split(path, "/")
 	for i, s := range segments {
 		if !strings.HasPrefix(s, "{") {
-			segments[i] = lowerASCII(s)
+			segments[i] = change(s)
 		}
 	}
 	return strings.Join(segments, "/")

@@ -231,15 +231,24 @@ func stop(v voice, server *hauberk.Server, signals <-chan os.Signal) error {
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- server.Shutdown(ctx) }()
-	select {
-	case err := <-done:
-		if err != nil {
+	first := time.Now()
+	for {
+		select {
+		case err := <-done:
+			if err != nil {
+				server.Close()
+				return fmt.Errorf("stopped with requests still open: %w", err)
+			}
+			return nil
+		case <-signals:
+			if time.Since(first) < oneWish {
+				continue // npm, make and a terminal send the same wish twice
+			}
 			server.Close()
-			return fmt.Errorf("stopped with requests still open: %w", err)
+			return errors.New("stopped at once: requests may be lost")
 		}
-		return nil
-	case <-signals:
-		server.Close()
-		return errors.New("stopped at once: requests may be lost")
 	}
 }
+
+// oneWish is the time in which several signals are one wish.
+const oneWish = time.Second

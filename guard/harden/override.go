@@ -31,3 +31,6 @@ func Parameters(path, route, cut string) *guard.Denial {
 
 // Allows says whether harden.methods of a route lets a method pass.
 func (rm *Room) Allows(x *guard.Exchange, m string) bool { return rm.settings(x).allows(m) }
+
+// Idle is how long a client may take nothing and send nothing.
+func (rm *Room) Idle() time.Duration { return rm.top.Idle }

@@ -22,7 +22,7 @@ const sniMark = "hauberk sni "
 // TLS returns the settings of the listener.
 func (r *Room) TLS() *tls.Config {
 	c := &tls.Config{
-		NextProtos: []string{"h2", "http/1.1"},
+		NextProtos: []string{"h2", "http/1.1", "http/1.0"},
 		MinVersion: tls.VersionTLS12,
 		// Forward secret and authenticated, for TLS 1.2; 1.3 has no others.
 		CipherSuites: []uint16{
