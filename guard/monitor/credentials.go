@@ -51,7 +51,14 @@ func userinfo(s string) string {
 	}
 }
 
-var passwordWords = [...]string{"password", "passwd", "pwd", "passphrase"}
+// passwordWords are the names under which programs assign what nobody else may
+// know. A longer one stands before the one that it begins with.
+var passwordWords = [...]string{
+	"password", "passwd", "pwd", "passphrase",
+	"secret_access_key", "secretaccesskey", "secret_key", "secret-key", "secretkey", "secret",
+	"api_key", "api-key", "apikey", "access_key", "access-key", "accesskey", "private_key", "privatekey",
+	"access_token", "refresh_token", "id_token", "auth_token", "token", "connect.sid", "sessionid", "session_id",
+}
 
 // passwords masks what is assigned to a word for a password: "Password=x",
 // "pwd='x y'", "password: 'x'", `"password":"x"`. A colon alone may be prose.
@@ -62,6 +69,7 @@ func passwords(s string) string {
 		for _, word := range passwordWords {
 			if len(s)-i >= len(word) && strings.EqualFold(s[i:i+len(word)], word) {
 				n = len(word)
+				break
 			}
 		}
 		if n == 0 {

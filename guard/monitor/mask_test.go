@@ -70,6 +70,11 @@ func TestPasswordsOfConnectionsAreMasked(t *testing.T) {
 		"password: must have 8 characters":         "password: must have 8 characters",
 		"/reset-password":                          "/reset-password",
 		"wrong password for bob":                   "wrong password for bob",
+		"api-key=abc123 token=tok_999":             "api-key=[password] token=[password]",
+		`{"api_key":"k1","client_secret":"s1"}`:    `{"api_key":"[password]","client_secret":"[password]"}`,
+		"AWS_SECRET_ACCESS_KEY=abc/def x":          "AWS_SECRET_ACCESS_KEY=[password] x",
+		"SyntaxError: Unexpected token: < in JSON": "SyntaxError: Unexpected token: < in JSON",
+		"the secret of a good cake":                "the secret of a good cake",
 	} {
 		if got := mask(in); got != want {
 			t.Errorf("%s: got %s, want %s", in, got, want)
