@@ -7,8 +7,13 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"unicode/utf8"
+
+	"hauberk.dev/guard"
+	"hauberk.dev/guard/harden"
 )
 
 // pattern is "METHOD /path/{wildcard}", taken apart.
@@ -28,31 +33,43 @@ func parsePattern(s string) (pattern, error) {
 		return pattern{}, fmt.Errorf("%q is not a pattern: want \"/path\" or \"METHOD /path\"", s)
 	case strings.ContainsAny(path, " ?#"):
 		return pattern{}, fmt.Errorf("%q is not a pattern: a path holds no space, query or fragment", s)
-	case strings.Contains(path, "//") || strings.Contains(path, ";") || strings.Contains(path+"/", "/./") || strings.Contains(path+"/", "/../") || strings.ContainsAny(path, "%\\"):
-		return pattern{}, fmt.Errorf("%q would match no request: write the decoded path, without doubled slashes, dot segments, path parameters or percent-encoding", s)
+	case strings.Contains(path, "//"):
+		return pattern{}, fmt.Errorf("%q would match no request: write it without doubled slashes, which are folded", s)
 	case strings.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") != "" || found && method == "":
 		return pattern{}, fmt.Errorf("%q is not a pattern: a method is written in capitals", s)
 	}
 	path, err := canonical(path)
 	if err != nil {
-		return pattern{}, fmt.Errorf("%q is not a pattern: %w", s, err)
+		return pattern{}, fmt.Errorf("%q would match no request: %w", s, err)
+	}
+	for segment := range strings.SplitSeq(path, "/") {
+		if !strings.HasPrefix(segment, "{") && strings.ContainsAny(segment, "{}") {
+			return pattern{}, fmt.Errorf("%q is not a pattern: a wildcard is a whole segment, \"/users/{id}\"", s)
+		}
 	}
 	return pattern{method, path}, nil
 }
 
-// canonical writes the literals of a pattern as harden.Target writes a path:
-// decoded once, but for "%2F" and "%25".
+// canonical writes a pattern as harden.Target writes a path, since that is
+// what it is held against: a space is "%20" to the operator and one byte here.
 func canonical(path string) (string, error) {
-	if !strings.Contains(path, "%") {
-		return path, nil
+	var wire strings.Builder
+	for i := range len(path) {
+		if c := path[i]; c >= utf8.RuneSelf {
+			fmt.Fprintf(&wire, "%%%02X", c)
+		} else {
+			wire.WriteByte(c)
+		}
 	}
-	const slash, percent = "\x00", "\x01"
-	path = strings.NewReplacer("%2F", slash, "%2f", slash, "%25", percent).Replace(path)
-	path, err := url.PathUnescape(path)
-	if err != nil {
-		return "", err
+	decoded, err := harden.Target(&http.Request{ProtoMajor: 1, ProtoMinor: 1, RequestURI: wire.String()})
+	var d *guard.Denial
+	if errors.As(err, &d) {
+		return "", d.Err
 	}
-	return strings.NewReplacer(slash, "%2F", percent, "%25").Replace(path), nil
+	if strings.Count(decoded, "{") != strings.Count(path, "{") || strings.Count(decoded, "}") != strings.Count(path, "}") {
+		return "", errors.New("an encoded brace cannot be told from a wildcard")
+	}
+	return decoded, err
 }
 
 // matcher finds the entry for a path and a method, as the app routes: ASCII
@@ -63,8 +80,10 @@ func canonical(path string) (string, error) {
 type matcher struct {
 	exact   bool
 	mux     *http.ServeMux
-	entries map[string][]entry
-	fewer   sync.Map // matchers without one pattern, by that pattern
+	entries map[string][]entry // by key
+	owner   map[string]string  // whose entries answer for a pattern of the mux
+	written map[string]string  // the same pattern as the operator wrote it
+	fewer   sync.Map           // matchers without one pattern, by that pattern
 }
 
 type entry struct {
@@ -75,34 +94,33 @@ type entry struct {
 }
 
 func newMatcher(exact bool) *matcher {
-	return &matcher{exact: exact, mux: http.NewServeMux(), entries: map[string][]entry{}}
+	return &matcher{exact: exact, mux: http.NewServeMux(), entries: map[string][]entry{}, owner: map[string]string{}, written: map[string]string{}}
 }
 
 // add registers number n for p.
 func (m *matcher) add(p pattern, n int) (err error) {
-	path := p.path
-	if !m.exact {
-		path = foldPattern(path)
-	}
+	// ServeMux panics on a pattern that is wrong or conflicts.
+	defer func() {
+		if v := recover(); v != nil {
+			err = m.explain(fmt.Sprint(v))
+		}
+	}()
+	http.NewServeMux().Handle(literals(p.path, url.PathEscape), http.NotFoundHandler())
 	if p.method == http.MethodHead {
 		p.method = http.MethodGet
 	}
-	path = literals(path, url.PathEscape)
-	for _, e := range m.entries[path] {
+	key := m.key(p.path)
+	for _, e := range m.entries[key] {
 		if e.method == p.method {
 			return fmt.Errorf("%q stands here twice", strings.TrimSpace(p.method+" "+p.path))
 		}
 	}
-	if m.entries[path] == nil {
-		// ServeMux panics on a pattern that is wrong or conflicts.
-		defer func() {
-			if v := recover(); v != nil {
-				err = explainPattern(fmt.Sprint(v))
-			}
-		}()
-		m.mux.Handle(path, http.NotFoundHandler())
+	m.register(key, key, p.path)
+	if root := strings.TrimSuffix(key, "/"); !m.exact && root != "" && root != key && m.owner[root] == "" {
+		// "/admin" is the root of "/admin/", and no page of "/{page}".
+		m.register(root, key, p.path)
 	}
-	m.entries[path] = append(m.entries[path], entry{
+	m.entries[key] = append(m.entries[key], entry{
 		method: p.method, n: n,
 		path:   strings.Split(p.path, "/"),
 		values: strings.Contains(p.path, "{"),
@@ -110,13 +128,42 @@ func (m *matcher) add(p pattern, n int) (err error) {
 	return nil
 }
 
+// register lets owner's entries answer for what path matches.
+func (m *matcher) register(path, owner, written string) {
+	if m.owner[path] == "" {
+		m.written[path] = written
+		m.mux.Handle(path, http.NotFoundHandler())
+	}
+	m.owner[path] = owner
+}
+
+// key writes a pattern in the one way in which all of its equals are written.
+func (m *matcher) key(path string) string {
+	if !m.exact {
+		if cut, ok := strings.CutSuffix(path, "/{$}"); ok && cut != "" {
+			path = cut
+		}
+		path = literals(path, lowerASCII)
+	}
+	segments := strings.Split(literals(path, url.PathEscape), "/")
+	for i, s := range segments {
+		switch {
+		case strings.HasSuffix(s, "...}"):
+			segments[i] = ""
+		case strings.HasPrefix(s, "{") && s != "{$}":
+			segments[i] = "{w" + strconv.Itoa(i) + "}"
+		}
+	}
+	return strings.Join(segments, "/")
+}
+
 // conflict reads the two patterns out of ServeMux's words.
 var conflict = regexp.MustCompile(`pattern "([^"]*)" .*conflicts with pattern "([^"]*)"`)
 
-// explainPattern says in the operator's words why a pattern was refused.
-func explainPattern(said string) error {
+// explain says in the operator's words why a pattern was refused.
+func (m *matcher) explain(said string) error {
 	if found := conflict.FindStringSubmatch(said); found != nil {
-		return fmt.Errorf("%q and %q match some of the same paths and neither is narrower: make one narrower, or add one that is narrower than both", found[1], found[2])
+		return fmt.Errorf("%q and %q match some of the same paths and neither is narrower: make one narrower", m.written[found[1]], m.written[found[2]])
 	}
 	said, _, _ = strings.Cut(said, "\n")
 	return errors.New(strings.TrimPrefix(said, "parsing "))
@@ -181,8 +228,9 @@ func (m *matcher) find(method, kept, path string) (n int, values map[string]stri
 		method = http.MethodGet
 	}
 	var any *entry
-	for i := range m.entries[found] {
-		e := &m.entries[found][i]
+	entries := m.entries[m.owner[found]]
+	for i := range entries {
+		e := &entries[i]
 		if e.method == method {
 			return e.n, e.wildcards(kept)
 		}
@@ -220,7 +268,7 @@ func (m *matcher) without(found string) *matcher {
 	less := newMatcher(m.exact)
 	for path, entries := range m.entries {
 		if path != found {
-			less.mux.Handle(path, http.NotFoundHandler())
+			less.register(path, path, "")
 			less.entries[path] = entries
 		}
 	}
@@ -257,14 +305,6 @@ func (e *entry) wildcards(path string) map[string]string {
 func unslash(s string) string {
 	s = strings.ReplaceAll(s, "%2F", "/")
 	return strings.ReplaceAll(s, "%25", "%")
-}
-
-// foldPattern lowers the literals of a pattern and cuts a final "/{$}".
-func foldPattern(path string) string {
-	if cut, ok := strings.CutSuffix(path, "/{$}"); ok && cut != "" {
-		path = cut
-	}
-	return literals(path, lowerASCII)
 }
 
 // literals changes what is no wildcard in a pattern.
