@@ -39,11 +39,17 @@ func addresses(c *Config) error {
 		switch {
 		case err != nil || bad != nil:
 			errs = append(errs, fmt.Errorf("%s: %q is not an address: want \":8443\" or \"127.0.0.1:8443\"", a.key, a.addr))
-		case host != "" && !validHost(strings.ToLower(host)) && !strings.Contains(host, ":"):
+		case host != "" && !listenable(host):
 			errs = append(errs, fmt.Errorf("%s: %q is not a host", a.key, host))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// listenable says that host is an address, or a name that may resolve to one.
+func listenable(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err == nil || validName(strings.ToLower(host))
 }
 
 // tlsPort is the port of an address, for redirects to it.

@@ -37,6 +37,8 @@ type sites struct {
 	wild  map[string]*site // "*.example.com" under ".example.com"
 	addrs bool             // every loopback address belongs to the site of 127.0.0.1
 	all   []*site
+	// unnamed says that a site without hosts of its own is among them.
+	unnamed bool
 	// upstreams and sections, by Route.N.
 	upstreams []string
 	sections  []Sections
@@ -83,15 +85,22 @@ func (s *sites) addSite(c *Config, i int) []error {
 	hosts, prefix := in.Hosts, at+".hosts"
 	if len(hosts) == 0 {
 		hosts, prefix = c.Host, "host"
+		if s.unnamed {
+			errs = append(errs, fmt.Errorf("%s.hosts: missing: another site without hosts has all that no site names", at))
+		}
 	}
 	if len(hosts) == 0 {
 		hosts = localHosts
 	}
 	for j, h := range hosts {
+		if len(in.Hosts) == 0 && s.unnamed {
+			break
+		}
 		if err := s.addHost(h, st); err != nil {
 			errs = append(errs, fmt.Errorf("%s[%d]: %w", prefix, j, err))
 		}
 	}
+	s.unnamed = s.unnamed || len(in.Hosts) == 0
 	errs = append(errs, upstream(at, in.To)...)
 	base := in.Sections.over(s.sections[0])
 	st.base = s.number(at, hosts[0], "", in.To, base, 0)
@@ -143,20 +152,23 @@ func (s *sites) addHost(h string, st *site) error {
 	table := s.exact
 	if rest, ok := strings.CutPrefix(name, "*"); ok {
 		name, table = rest, s.wild
-		if !strings.HasPrefix(rest, ".") {
-			return fmt.Errorf("%q is not a host: a wildcard is a whole label, \"*.example.com\"", h)
+		if !strings.HasPrefix(rest, ".") || !validName(rest[1:]) {
+			return fmt.Errorf("%q is not a host: a wildcard is a whole label before a name, \"*.example.com\"", h)
 		}
+	} else if a, ok := address(name); ok {
+		name = a.String()
+	} else if !validName(name) {
+		return fmt.Errorf("%q is not a host: want a name or an address without scheme, port or path, IPv6 in brackets", h)
 	}
-	if !validHost(strings.TrimPrefix(name, ".")) {
-		return fmt.Errorf("%q is not a host: want a name or an address without scheme, port or path", h)
-	}
-	if table[name] != nil {
+	switch table[name] {
+	case nil:
+	case st:
+		return fmt.Errorf("%q stands here twice", h)
+	default:
 		return fmt.Errorf("%q belongs to two sites", h)
 	}
 	table[name] = st
-	if name == "127.0.0.1" {
-		s.addrs = true
-	}
+	s.addrs = s.addrs || name == "127.0.0.1"
 	s.hosts = append(s.hosts, h)
 	return nil
 }
@@ -168,13 +180,15 @@ func (s *sites) find(hostport string) *site {
 		return st
 	}
 	if strings.HasPrefix(host, "[") || host != "" && '0' <= host[len(host)-1] && host[len(host)-1] <= '9' {
-		if a, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil && a.IsLoopback() && s.addrs {
+		if a, ok := address(host); ok {
+			if st := s.exact[a.String()]; st != nil || !a.IsLoopback() || !s.addrs {
+				return st
+			}
 			return s.exact["127.0.0.1"]
 		}
-		return nil
 	}
 	for i := strings.IndexByte(host, '.'); i >= 0; {
-		if st := s.wild[host[i:]]; st != nil {
+		if st := s.wild[host[i:]]; st != nil && i > 0 {
 			return st
 		}
 		next := strings.IndexByte(host[i+1:], '.')
@@ -196,19 +210,34 @@ func hostName(hostport string) string {
 	return lowerASCII(strings.TrimSuffix(host, "."))
 }
 
-func validHost(h string) bool {
-	if a, err := netip.ParseAddr(strings.Trim(h, "[]")); err == nil {
-		return a.Is4() || strings.HasPrefix(h, "[")
+// address reads an address as a Host has it, IPv6 in brackets. One that IPv6
+// maps from IPv4 is the IPv4 address.
+func address(host string) (netip.Addr, bool) {
+	in, brackets := strings.CutPrefix(host, "[")
+	if brackets {
+		end := false
+		if in, end = strings.CutSuffix(in, "]"); !end {
+			return netip.Addr{}, false
+		}
 	}
-	if h == "" || len(h) > 253 {
+	a, err := netip.ParseAddr(in)
+	return a.Unmap(), err == nil && a.Is6() == brackets && a.Zone() == ""
+}
+
+// validName takes what every reader of a Host takes for a name: the last label
+// is no number.
+func validName(h string) bool {
+	if len(h) > 253 {
 		return false
 	}
-	for label := range strings.SplitSeq(h, ".") {
-		if label == "" || len(label) > 63 || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+	last := ""
+	for last = range strings.SplitSeq(h, ".") {
+		if last == "" || len(last) > 63 || last[0] == '-' || last[len(last)-1] == '-' ||
+			strings.Trim(last, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
 			return false
 		}
 	}
-	return true
+	return strings.Trim(last, "0123456789") != "" && !strings.HasPrefix(last, "0x")
 }
 
 // isLocal says whether a host name means this machine by RFC 6761, or by
@@ -217,8 +246,8 @@ func isLocal(host string) bool {
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") || strings.HasSuffix(host, ".test") {
 		return true
 	}
-	a, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return err == nil && a.IsLoopback()
+	a, ok := address(host)
+	return ok && a.IsLoopback()
 }
 
 // route is the step between harden and the rooms that look at routes: the
