@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -81,16 +83,18 @@ type Server struct {
 
 	mu         sync.Mutex
 	listeners  map[net.Listener]bool
+	conns      map[*countedConn]bool // all that are open
 	accepting  sync.WaitGroup
 	handshakes sync.WaitGroup
-	stopped    bool
+	stopped    bool // no listener takes more
+	closed     bool // nor is one that was taken served
 }
 
 // Server puts the chain around h, and a listener before it.
 func (c *Chain) Server(h http.Handler) *Server {
 	s := &Server{
 		chain: c, tls: c.https.TLS(), timeout: c.harden.HeaderTime(),
-		queue: newQueue(), listeners: map[net.Listener]bool{}, ended: make(chan struct{}),
+		queue: newQueue(), listeners: map[net.Listener]bool{}, conns: map[*countedConn]bool{}, ended: make(chan struct{}),
 	}
 	s.work, s.end = context.WithCancel(context.Background())
 	s.http = &http.Server{
@@ -150,6 +154,7 @@ func (s *Server) ServeClear(l net.Listener) error { return s.serve(l, s.clear) }
 
 func (s *Server) serve(l net.Listener, open func(net.Conn)) error {
 	s.started.Do(s.start)
+	defer l.Close()
 	s.mu.Lock()
 	if s.stopped {
 		s.mu.Unlock()
@@ -227,7 +232,21 @@ func (s *Server) admit(c net.Conn, open func(net.Conn)) {
 			return
 		}
 	}
-	counted := &countedConn{Conn: c, release: sync.OnceFunc(release)}
+	counted := &countedConn{Conn: c}
+	counted.release = sync.OnceFunc(func() {
+		release()
+		s.mu.Lock()
+		delete(s.conns, counted)
+		s.mu.Unlock()
+	})
+	s.mu.Lock()
+	late := s.closed
+	s.conns[counted] = !late
+	s.mu.Unlock()
+	if late {
+		counted.Close()
+		return
+	}
 	s.handshakes.Add(1)
 	go func() {
 		defer s.handshakes.Done()
@@ -340,6 +359,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.settle(ctx)
 	err := s.http.Shutdown(ctx)
+	if err == nil {
+		s.cut() // what is left was taken by handlers: tunnels have no end of their own
+	}
 	s.rest()
 	return err
 }
@@ -353,8 +375,21 @@ func (s *Server) Close() error {
 	}
 	s.mu.Unlock()
 	err := s.http.Close()
+	s.cut()
 	s.rest()
 	return err
+}
+
+// cut closes every connection, also those that net/http does not know: before
+// their handshake, and taken by a handler.
+func (s *Server) cut() {
+	s.mu.Lock()
+	s.closed = true
+	open := slices.Collect(maps.Keys(s.conns))
+	s.mu.Unlock()
+	for _, c := range open {
+		c.Close()
+	}
 }
 
 func (s *Server) closing() bool {
