@@ -74,6 +74,7 @@ type Server struct {
 	queue    *queue
 	draining atomic.Bool
 	fresh    sync.Map // connections accepted while draining, not yet asked anything
+	silent   sync.Map // connections that net/http has, and that have sent nothing
 	started  sync.Once
 	work     context.Context // of the rooms in the background
 	end      context.CancelFunc
@@ -106,7 +107,12 @@ func (c *Chain) Server(h http.Handler) *Server {
 			return c.harden.Context(guard.WithConn(ctx, bare), bare)
 		},
 		ConnState: func(conn net.Conn, state http.ConnState) {
+			if state != http.StateNew {
+				s.silent.Delete(conn)
+			}
 			switch state {
+			case http.StateNew:
+				s.silent.Store(conn, true)
 			case http.StateHijacked:
 				harden.Hijacked(inner(conn))
 				s.fresh.Delete(inner(conn))
@@ -278,6 +284,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	s.settle(ctx)
+	// net/http would keep these for 5 s, and drop what they ask.
+	s.silent.Range(func(c, _ any) bool { c.(net.Conn).Close(); return true })
 	err := s.http.Shutdown(ctx)
 	if err == nil {
 		s.cut() // what is left was taken by handlers: tunnels have no end of their own
