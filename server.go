@@ -54,6 +54,10 @@ func listenable(host string) bool {
 	return err == nil || validName(strings.ToLower(host))
 }
 
+// lastWords bounds the waits at the end of a stop: for a connection that has
+// just come to ask something, and for the last events to reach the disk.
+const lastWords = 2 * time.Second
+
 // tlsPort is the port of an address, for redirects to it.
 func tlsPort(addr string) int {
 	if addr == "" {
@@ -224,7 +228,7 @@ func (s *Server) rest() {
 	}
 	select {
 	case <-s.ended:
-	case <-time.After(drainTime):
+	case <-time.After(lastWords):
 	}
 }
 
@@ -249,7 +253,7 @@ func (s *Server) drain(h http.Handler) http.Handler {
 // something. Once net/http shuts down it drops a request that it has read and
 // not yet handed on; measured without this: one lost in each stop.
 func (s *Server) settle(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, drainTime)
+	ctx, cancel := context.WithTimeout(ctx, lastWords)
 	defer cancel()
 	for ctx.Err() == nil {
 		waiting := false
