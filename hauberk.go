@@ -67,59 +67,60 @@ func build(c Config, unlistened bool) (*Chain, error) {
 	if ch.log == nil {
 		ch.log = slog.Default()
 	}
-	var errs []error
-	collect := func(e error) {
-		if e != nil {
-			errs = append(errs, e)
-		}
-	}
+	j := &judgement{wrong: map[any]bool{}}
 	var err error
 	ch.sites, err = compileSites(&c)
-	collect(err)
-	collect(addresses(&c))
-	// A room whose section is wrong stands in with its defaults, so that the
-	// mistakes of sites, routes and exceptions come to light at once too.
-	wrong := map[any]bool{}
-	ch.monitor, err = monitor.New(c.Monitor, monitor.Options{Log: ch.log, Dir: c.State})
-	if err != nil {
-		collect(err)
-		ch.monitor, _ = monitor.New(monitor.Config{}, monitor.Options{Log: ch.log})
-	}
-	if ch.headers, err = headers.New(c.Headers); err != nil {
-		collect(err)
-		ch.headers, _ = headers.New(headers.Config{})
-		wrong[ch.sites.sections[0].Headers] = true
-	}
-	if ch.fault, err = fault.New(c.Fault); err != nil {
-		collect(err)
-		ch.fault, _ = fault.New(fault.Config{})
-		wrong[ch.sites.sections[0].Fault] = true
-	}
-	if ch.harden, err = harden.New(c.Harden, ch.record); err != nil {
-		collect(err)
-		ch.harden, _ = harden.New(harden.Config{}, ch.record)
-		wrong[ch.sites.sections[0].Harden] = true
-	}
-	if ch.https, err = https.New(c.HTTPS, https.Options{
-		Hosts: ch.sites.tlsNames(), Dir: c.State, Record: ch.record,
-		NoListener: unlistened, AllowLoopbackClear: true,
-	}); err != nil {
-		collect(err)
-		ch.https, _ = https.New(https.Config{}, https.Options{NoListener: true})
-		wrong[ch.sites.sections[0].HTTPS] = true
-	}
-	if ch.csrf, err = csrf.New(c.CSRF); err != nil {
-		collect(err)
-		ch.csrf, _ = csrf.New(csrf.Config{})
-		wrong[ch.sites.sections[0].CSRF] = true
-	}
-	collect(ch.furnish(wrong))
+	j.found(err)
+	j.found(addresses(&c))
+	top := ch.sites.sections[0]
+	ch.monitor = stand(j, &c.Monitor, func(m monitor.Config) (*monitor.Room, error) {
+		return monitor.New(m, monitor.Options{Log: ch.log, Dir: c.State})
+	})
+	ch.headers = stand(j, top.Headers, headers.New)
+	ch.fault = stand(j, top.Fault, fault.New)
+	ch.harden = stand(j, top.Harden, func(h harden.Config) (*harden.Room, error) { return harden.New(h, ch.record) })
+	ch.https = stand(j, top.HTTPS, func(h https.Config) (*https.Room, error) {
+		return https.New(h, https.Options{
+			Hosts: ch.sites.tlsNames(), Dir: c.State, Record: ch.record,
+			NoListener: unlistened || j.wrong[top.HTTPS], AllowLoopbackClear: true,
+		})
+	})
+	ch.csrf = stand(j, top.CSRF, csrf.New)
+	j.found(ch.furnish(j.wrong))
 	ch.exceptions, err = compileExceptions(c.Exceptions, ch.Principles())
-	collect(err)
-	if err := errors.Join(errs...); err != nil {
+	j.found(err)
+	if err := errors.Join(j.errs...); err != nil {
 		return nil, err
 	}
 	return ch, nil
+}
+
+// judgement gathers the mistakes of a configuration, and the sections in which
+// they are.
+type judgement struct {
+	errs  []error
+	wrong map[any]bool
+}
+
+func (j *judgement) found(err error) {
+	if err != nil {
+		j.errs = append(j.errs, err)
+	}
+}
+
+// stand makes a room. One whose section is wrong stands in with its defaults,
+// so that the mistakes of sites, routes and exceptions come to light at once
+// too.
+func stand[C, R any](j *judgement, section *C, open func(C) (*R, error)) *R {
+	room, err := open(*section)
+	if err == nil {
+		return room
+	}
+	j.found(err)
+	j.wrong[section] = true
+	var defaults C
+	room, _ = open(defaults)
+	return room
 }
 
 // record takes the events of every room.

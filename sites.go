@@ -63,24 +63,7 @@ func compileSites(c *Config) (*sites, error) {
 
 func (s *sites) addSite(c *Config, i int) []error {
 	in, at := &c.Sites[i], fmt.Sprintf("sites[%d]", i)
-	var errs []error
-	switch in.Access {
-	case "app":
-	case "":
-		errs = append(errs, fmt.Errorf("%s.access: missing: say who decides who may do what; today that is \"app\"", at))
-	default:
-		errs = append(errs, fmt.Errorf("%s.access: %q is not known: want \"app\"", at, in.Access))
-	}
-	switch in.MethodOverride {
-	case "", "query", "header", "body":
-	default:
-		errs = append(errs, fmt.Errorf("%s.method_override: %q is not known: want query, header or body", at, in.MethodOverride))
-	}
-	switch in.Routing {
-	case "", "exact":
-	default:
-		errs = append(errs, fmt.Errorf("%s.routing: %q is not known: want exact", at, in.Routing))
-	}
+	errs := in.words(at)
 	st := &site{override: in.MethodOverride, match: newMatcher(in.Routing == "exact")}
 	hosts, prefix := in.Hosts, at+".hosts"
 	if len(hosts) == 0 {
@@ -122,6 +105,29 @@ func (s *sites) addSite(c *Config, i int) []error {
 		if err := st.match.add(p, len(st.routes)); err != nil {
 			errs = append(errs, fmt.Errorf("%s.on: %w", rat, err))
 		}
+	}
+	return errs
+}
+
+// words validates the keys of a site that take one of a few words.
+func (in *Site) words(at string) []error {
+	var errs []error
+	switch in.Access {
+	case "app":
+	case "":
+		errs = append(errs, fmt.Errorf("%s.access: missing: say who decides who may do what; today that is \"app\"", at))
+	default:
+		errs = append(errs, fmt.Errorf("%s.access: %q is not known: want \"app\"", at, in.Access))
+	}
+	switch in.MethodOverride {
+	case "", "query", "header", "body":
+	default:
+		errs = append(errs, fmt.Errorf("%s.method_override: %q is not known: want query, header or body", at, in.MethodOverride))
+	}
+	switch in.Routing {
+	case "", "exact":
+	default:
+		errs = append(errs, fmt.Errorf("%s.routing: %q is not known: want exact", at, in.Routing))
 	}
 	return errs
 }
