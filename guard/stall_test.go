@@ -22,7 +22,7 @@ func TestAClientThatTakesNothingIsCut(t *testing.T) {
 			}
 		}))
 		c, base := serve(t, proto, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			x := &guard.Exchange{Route: &guard.Route{}, Stall: 300 * time.Millisecond}
+			x := &guard.Exchange{Route: &guard.Route{}, Stall: time.Second}
 			endless.ServeHTTP(w, r.WithContext(guard.With(r.Context(), x)))
 		}))
 		res, err := c.Get(base)
@@ -30,7 +30,7 @@ func TestAClientThatTakesNothingIsCut(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 3 { // a slow reader is no dead one
-			time.Sleep(200 * time.Millisecond)
+			time.Sleep(500 * time.Millisecond)
 			io.CopyN(io.Discard, res.Body, 8<<20)
 		}
 		select {
@@ -40,7 +40,7 @@ func TestAClientThatTakesNothingIsCut(t *testing.T) {
 		}
 		select {
 		case <-ended:
-		case <-time.After(5 * time.Second):
+		case <-time.After(20 * time.Second):
 			t.Errorf("%s: still writing to a client that takes nothing", proto)
 		}
 		res.Body.Close()
