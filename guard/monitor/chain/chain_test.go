@@ -1,0 +1,345 @@
+package chain_test
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"hauberk.dev/guard/monitor/chain"
+	"hauberk.dev/store"
+	"hauberk.dev/store/sqlite"
+	"hauberk.dev/store/storetest"
+)
+
+var forever = chain.Limits{Age: 24 * 365 * time.Hour, Size: 1 << 40}
+
+func events(from, n int) []chain.Event {
+	var all []chain.Event
+	for i := range n {
+		all = append(all, chain.Event{Time: time.Now(), Data: json.RawMessage(fmt.Sprintf(`{"n":%d}`, from+i))})
+	}
+	return all
+}
+
+func open(t *testing.T, file string) *sqlite.DB {
+	t.Helper()
+	d, err := sqlite.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	return d
+}
+
+func writer(t *testing.T, j store.Journal, k *chain.Keys, l chain.Limits) *chain.Writer {
+	t.Helper()
+	w, err := chain.NewWriter(t.Context(), j, k, l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func verify(t *testing.T, j store.Journal, k *chain.Keys) chain.Report {
+	t.Helper()
+	r, err := chain.Verify(t.Context(), j, k)
+	check(t, err)
+	return r
+}
+
+// written is a journal with heads in rows 11, 22 and 33, and four rows behind.
+func written(t *testing.T, file string, k *chain.Keys) *sqlite.DB {
+	t.Helper()
+	d := open(t, file)
+	w := writer(t, d, k, forever)
+	for i := range 3 {
+		for j := range 2 {
+			check(t, w.Append(t.Context(), events(i*10+j*5, 5)))
+		}
+		check(t, w.Beat(t.Context(), time.Now()))
+	}
+	check(t, w.Append(t.Context(), events(30, 4)))
+	return d
+}
+
+func TestAJournalThatNobodyTouchedIsGood(t *testing.T) {
+	k := chain.NewKeys()
+	d := written(t, filepath.Join(t.TempDir(), "h.db"), k)
+	r := verify(t, d, k)
+	if len(r.Faults) > 0 || r.First != 1 || r.Last != 37 || r.Rows != 37 || r.Heads != 3 || r.LastEvent == nil || r.LastEvent.Seq != 37 || r.Signed.IsZero() {
+		t.Errorf("got %+v", r)
+	}
+	if r := verify(t, store.NewJournal(), k); len(r.Faults) > 0 || r.Rows != 0 {
+		t.Errorf("empty: got %+v", r)
+	}
+	// Another writer goes on with the same keys.
+	w := writer(t, d, k, forever)
+	check(t, w.Append(t.Context(), events(34, 3)))
+	if r := verify(t, d, k); len(r.Faults) > 0 || r.LastEvent.Seq != 40 {
+		t.Errorf("after another start: got %+v", r)
+	}
+	if r := verify(t, d, chain.NewKeys()); len(r.Faults) == 0 {
+		t.Error("with another key: got no fault")
+	}
+}
+
+// TestWhateverIsChangedIsNamedExactly changes a journal with another program,
+// each time in one way.
+func TestWhateverIsChangedIsNamedExactly(t *testing.T) {
+	for _, c := range []struct{ name, sql, want string }{
+		{"data of a row", `UPDATE journal SET data=replace(data,'4','5') WHERE seq=5`, "row 5 was changed"},
+		{"one bit", `UPDATE journal SET data=substr(data,1,9)||x'01'||substr(data,11) WHERE seq=7`, "row 7 was changed"},
+		{"time of a row", `UPDATE journal SET time=time-1 WHERE seq=20`, "row 20 was changed"},
+		{"sum of a row", `UPDATE journal SET sum=substr(sum,1,63)||x'00' WHERE seq=8`, "row 8 was changed"},
+		{"no sum", `UPDATE journal SET sum=x'' WHERE seq=8`, "row 8 was changed"},
+		{"row cut short", `UPDATE journal SET data=substr(data,1,length(data)-1) WHERE seq=9`, "row 9 was changed"},
+		{"row emptied", `UPDATE journal SET data=x'' WHERE seq=9`, "row 9 was changed"},
+		{"a head", `UPDATE journal SET data=replace(data,'"sig":"','"sig":"A') WHERE seq=22`, "row 22 was changed"},
+		{"first row", `UPDATE journal SET data=replace(data,'0','1') WHERE seq=1`, "row 1 was changed"},
+		{"last row", `UPDATE journal SET data=replace(data,'33','34') WHERE seq=37`, "row 37 was changed"},
+		{"removed in the middle", `DELETE FROM journal WHERE seq=15`, "row 15 is missing"},
+		{"several removed", `DELETE FROM journal WHERE seq BETWEEN 15 AND 18`, "rows 15 to 18 are missing"},
+		{"a removed head", `DELETE FROM journal WHERE seq=22`, "row 22 is missing"},
+		{"first removed", `DELETE FROM journal WHERE seq=1`, "row 1 is missing: no row says that they were pruned; row 2 is the first one, and no signed head: rows before it were removed"},
+		{"pruned by a stranger", `DELETE FROM journal WHERE seq<11`, "rows 1 to 10 are missing: no row says that they were pruned"},
+		{"last removed", `DELETE FROM journal WHERE seq=37`, "row 37 is missing at the end"},
+		{"cut off", `DELETE FROM journal WHERE seq>30`, "rows 31 to 37 are missing at the end"},
+		{"cut off, and the end moved", `DELETE FROM journal WHERE seq>30; UPDATE head SET last=30`, "rows 31 to 37 are missing at the end"},
+		{"all removed", `DELETE FROM journal`, "rows 1 to 37 are missing at the end"},
+		{"two swapped", `UPDATE journal SET seq=-1 WHERE seq=5; UPDATE journal SET seq=5 WHERE seq=9; UPDATE journal SET seq=9 WHERE seq=-1`,
+			"row 5 holds what was row 9; row 9 holds what was row 5"},
+		{"neighbours swapped", `UPDATE journal SET seq=-1 WHERE seq=5; UPDATE journal SET seq=5 WHERE seq=6; UPDATE journal SET seq=6 WHERE seq=-1`,
+			"row 5 holds what was row 6; row 6 holds what was row 5"},
+		{"first and last swapped", `UPDATE journal SET seq=-1 WHERE seq=1; UPDATE journal SET seq=1 WHERE seq=37; UPDATE journal SET seq=37 WHERE seq=-1`,
+			"row 1 holds what was row 37; row 37 holds what was row 1"},
+		{"removed and renumbered", `DELETE FROM journal WHERE seq=36; UPDATE journal SET seq=36 WHERE seq=37`,
+			"row 36 holds what was row 37; row 37 is missing at the end"},
+		{"one inserted at the end", `INSERT INTO journal SELECT 38, time, data, sum FROM journal WHERE seq=37`, "row 38 stands behind the last row"},
+		{"no seal", `UPDATE head SET seal=NULL`, "row 37 is the last one, but the signature of the end is not to be believed: there is none"},
+		{"a forged seal", `UPDATE head SET seal=replace(seal,'"seq":37','"seq":30'); DELETE FROM journal WHERE seq>30`,
+			"row 30 is the last one, but the signature of the end is not to be believed: the signature is wrong"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			k := chain.NewKeys()
+			file := filepath.Join(t.TempDir(), "h.db")
+			d := written(t, file, k)
+			tamper(t, file, c.sql)
+			got := names(verify(t, d, k))
+			if got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+			// A new writer does not sign over it.
+			w, err := chain.NewWriter(t.Context(), d, k, forever)
+			if w == nil {
+				t.Logf("no writer: %v", err)
+				return
+			}
+			if err := w.Append(t.Context(), events(100, 2)); err == nil {
+				if r := verify(t, d, k); len(r.Faults) == 0 {
+					t.Error("after the next start nothing is named any more")
+				}
+			}
+		})
+	}
+}
+
+func names(r chain.Report) string {
+	var all []string
+	for _, f := range r.Faults {
+		all = append(all, f.String())
+	}
+	return strings.Join(all, "; ")
+}
+
+func tamper(t *testing.T, file, script string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", file)
+	check(t, err)
+	defer db.Close()
+	_, err = db.Exec(script)
+	check(t, err)
+}
+
+// TestWhoRewritesTheRestFailsAtTheNextSignedHead has an attacker who knows how
+// rows are chained, and has every file but the key.
+func TestWhoRewritesTheRestFailsAtTheNextSignedHead(t *testing.T) {
+	k := chain.NewKeys()
+	d := written(t, filepath.Join(t.TempDir(), "h.db"), k)
+	rows, err := d.Read(t.Context(), 1, 1000)
+	check(t, err)
+	forged := store.NewJournal()
+	w := writer(t, forged, chain.NewKeys(), forever)
+	for _, e := range rows {
+		r, err := chain.ReadRow(e)
+		check(t, err)
+		switch {
+		case r.Head != nil:
+			check(t, w.Beat(t.Context(), e.Time))
+		case e.Seq == 15:
+			check(t, w.Append(t.Context(), []chain.Event{{Time: e.Time, Data: json.RawMessage(`{"n":"nothing"}`)}}))
+		default:
+			check(t, w.Append(t.Context(), []chain.Event{{Time: e.Time, Data: r.Event}}))
+		}
+	}
+	if got := names(verify(t, forged, k)); !strings.HasPrefix(got, "rows 1 to 11 were written by somebody else") {
+		t.Errorf("got %q, want the forged heads named", got)
+	}
+}
+
+func TestWhatIsPrunedLeavesAProvableRest(t *testing.T) {
+	k := chain.NewKeys()
+	file := filepath.Join(t.TempDir(), "h.db")
+	d := open(t, file)
+	w := writer(t, d, k, chain.Limits{Age: time.Hour, Size: 20_000})
+	for i := range 60 {
+		check(t, w.Append(t.Context(), events(i*10, 10)))
+		check(t, w.Beat(t.Context(), time.Now()))
+		if r := verify(t, d, k); len(r.Faults) > 0 {
+			t.Fatalf("round %d: %v", i, r.Faults)
+		}
+		if h, err := d.Head(t.Context()); err != nil || h.Size > 24_000 {
+			t.Fatalf("round %d: got %+v, %v, want about 20,000 bytes", i, h, err)
+		}
+	}
+	r := verify(t, d, k)
+	if r.First < 100 {
+		t.Errorf("got %+v, want rows pruned", r)
+	}
+	// By age, with a clock that has gone on.
+	check(t, w.Beat(t.Context(), time.Now().Add(2*time.Hour)))
+	if r := verify(t, d, k); len(r.Faults) > 0 || r.Rows > 3 {
+		t.Errorf("after two hours: got %+v, want a head and little more", r)
+	}
+	check(t, w.Append(t.Context(), events(1000, 3)))
+	if r := verify(t, d, k); len(r.Faults) > 0 || r.LastEvent == nil {
+		t.Errorf("got %+v", r)
+	}
+	tamper(t, file, fmt.Sprintf("DELETE FROM journal WHERE seq=%d", r.Last-1))
+	first := verify(t, d, k)
+	if first.First <= 1 || len(first.Faults) == 0 && first.First < r.Last-1 {
+		t.Errorf("got %+v", first)
+	}
+}
+
+func TestAClockThatGoesBackBreaksNothing(t *testing.T) {
+	k := chain.NewKeys()
+	j := store.NewJournal()
+	w := writer(t, j, k, chain.Limits{Age: time.Hour, Size: 1 << 30})
+	now := time.Now()
+	for _, at := range []time.Time{now, now.Add(-24 * time.Hour), now.Add(-30 * 24 * time.Hour), now, time.Unix(0, 0), now} {
+		check(t, w.Append(t.Context(), []chain.Event{{Time: at, Data: json.RawMessage(`{}`)}}))
+		check(t, w.Beat(t.Context(), at))
+	}
+	if r := verify(t, j, k); len(r.Faults) > 0 || r.Last < 12 {
+		t.Errorf("got %+v", r)
+	}
+}
+
+// flaky fails an append before or after it was kept.
+type flaky struct {
+	store.Journal
+	before, after bool
+}
+
+var errDisk = errors.New("the disk is gone")
+
+func (f *flaky) Append(ctx context.Context, rows []store.Entry, seal []byte) error {
+	if f.before {
+		return errDisk
+	}
+	if err := f.Journal.Append(ctx, rows, seal); err != nil || !f.after {
+		return err
+	}
+	return errDisk
+}
+
+func TestAnAppendThatMayHaveBeenKeptIsLookedFor(t *testing.T) {
+	k := chain.NewKeys()
+	f := &flaky{Journal: store.NewJournal()}
+	w := writer(t, f, k, forever)
+	check(t, w.Append(t.Context(), events(0, 3)))
+	for range 3 {
+		f.before = true
+		if err := w.Append(t.Context(), events(3, 3)); !errors.Is(err, errDisk) {
+			t.Fatalf("got %v", err)
+		}
+		f.before, f.after = false, true
+		if err := w.Append(t.Context(), events(6, 3)); !errors.Is(err, errDisk) {
+			t.Fatalf("got %v", err)
+		}
+		f.after = false
+		check(t, w.Append(t.Context(), events(9, 3)))
+	}
+	if r := verify(t, f, k); len(r.Faults) > 0 || r.LastEvent == nil {
+		t.Errorf("got %+v", r)
+	}
+}
+
+func TestKeysAreMadeOnceAndKeptFromOthers(t *testing.T) {
+	dir := t.TempDir()
+	k, err := chain.OpenKeys(dir)
+	check(t, err)
+	again, err := chain.OpenKeys(dir)
+	check(t, err)
+	public, err := chain.ReadKeys(dir)
+	check(t, err)
+	if !slices.Equal(k.IDs(), again.IDs()) || !slices.Equal(k.IDs(), public.IDs()) || len(k.IDs()) != 1 {
+		t.Errorf("got %v, %v and %v, want one key", k.IDs(), again.IDs(), public.IDs())
+	}
+	j := store.NewJournal()
+	check(t, writer(t, j, k, forever).Append(t.Context(), events(0, 1)))
+	// A private key that is lost leaves the public one: old rows stay provable.
+	check(t, os.Remove(filepath.Join(dir, chain.KeyName)))
+	k, err = chain.OpenKeys(dir)
+	check(t, err)
+	check(t, writer(t, j, k, forever).Append(t.Context(), events(0, 1)))
+	public, err = chain.ReadKeys(dir)
+	check(t, err)
+	if r := verify(t, j, public); len(r.Faults) > 0 || len(public.IDs()) != 2 {
+		t.Errorf("got %+v with %v", r, public.IDs())
+	}
+	for name, spoil := range map[string]func(string) error{
+		"open to others": func(f string) error { return os.Chmod(f, 0o640) },
+		"no key":         func(f string) error { return os.WriteFile(f, []byte("x"), 0o600) },
+	} {
+		file := filepath.Join(dir, chain.KeyName)
+		check(t, spoil(file))
+		if _, err := chain.OpenKeys(dir); err == nil {
+			t.Errorf("%s: got no error", name)
+		}
+		check(t, os.Remove(file))
+		_, err := chain.OpenKeys(dir)
+		check(t, err)
+	}
+}
+
+func FuzzAStrangersJournalIsReadWithoutHarm(f *testing.F) {
+	f.Add([]byte(`{"head":{"seq":1,"sum":"00"}}`), []byte("x"), []byte(`{"seq":1}`))
+	f.Fuzz(func(t *testing.T, data, sum, seal []byte) {
+		j := store.NewJournal()
+		rows := storetest.Rows(1, 3)
+		rows[1].Data, rows[1].Sum = data, sum
+		if j.Append(t.Context(), rows, seal) != nil {
+			return
+		}
+		r, err := chain.Verify(t.Context(), j, chain.NewKeys())
+		if err != nil || len(r.Faults) == 0 {
+			t.Errorf("got %+v, %v, want it named", r, err)
+		}
+	})
+}
