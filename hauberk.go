@@ -1,7 +1,7 @@
 // Package hauberk is a coat of mail for web servers: one chain of rooms, each
 // keeping one principle of security, around any http.Handler.
 //
-//	chain, err := hauberk.New(config)     // every mistake at once
+//	chain, err := hauberk.New(config, nil) // every mistake at once
 //	server := chain.Server(mux)           // the whole promise, with the listener
 //	http.ListenAndServe(addr, hauberk.Protect(mux)) // for the first minute
 package hauberk
@@ -25,6 +25,7 @@ import (
 	"hauberk.dev/guard/headers"
 	"hauberk.dev/guard/https"
 	"hauberk.dev/guard/monitor"
+	"hauberk.dev/store"
 )
 
 // Chain is the fifteen rooms in their order. It is safe for use by many
@@ -44,10 +45,11 @@ type Chain struct {
 }
 
 // New builds the chain. It validates everything and reports every mistake at
-// once, each with the path of its key: "csrf.trusted_origins[2]: …".
-func New(c Config) (*Chain, error) { return build(c, false) }
+// once, each with the path of its key: "csrf.trusted_origins[2]: …". State is
+// kept in s; nil is memory, which ends with the process.
+func New(c Config, s *store.Store) (*Chain, error) { return build(c, s, false) }
 
-func build(c Config, clearLoopback bool) (*Chain, error) {
+func build(c Config, s *store.Store, clearLoopback bool) (*Chain, error) {
 	if c.HTTPS.Port == 0 {
 		c.HTTPS.Port = tlsPort(c.Listen)
 	}
@@ -64,7 +66,7 @@ func build(c Config, clearLoopback bool) (*Chain, error) {
 	}
 	ch.sites, err = compileSites(&c)
 	collect(err)
-	ch.monitor, err = monitor.New(c.Monitor, monitor.Options{Log: ch.log, Dir: c.State})
+	ch.monitor, err = monitor.New(c.Monitor, monitor.Options{Log: ch.log, Dir: c.State, Store: s})
 	collect(err)
 	ch.headers, err = headers.New(c.Headers)
 	collect(err)
@@ -107,7 +109,7 @@ func (c *Chain) record(e guard.Event) {
 // on localhost, *.localhost, *.test and loopback addresses, where clear text
 // may pass. It has no check of the wire: that is Server's.
 func Protect(h http.Handler) http.Handler {
-	ch, err := build(Unmodified(""), true)
+	ch, err := build(Unmodified(""), nil, true)
 	if err != nil {
 		panic(err) // the one configuration that has no way to be wrong
 	}

@@ -47,7 +47,7 @@ func check(v voice, file, state string) error {
 	l.State = "" // a check makes no keys
 	said := packageWarnings(l)
 	if readable(written) {
-		chain, _, err := l.build()
+		chain, _, err := l.build(nil)
 		errs = append(errs, err)
 		if chain != nil {
 			said = append(said, warnings(l, chain)...)

@@ -127,7 +127,7 @@ func serve(c *cobra.Command, f *serveFlags) error {
 	}
 	trial := l
 	trial.State = ""
-	if _, _, err := trial.build(); err != nil {
+	if _, _, err := trial.build(nil); err != nil {
 		return err
 	}
 	signals := make(chan os.Signal, 2)
@@ -144,7 +144,12 @@ func serve(c *cobra.Command, f *serveFlags) error {
 	}
 	defer unlock()
 	l.Listen = open.secure.Addr().String() // redirects name the real port
-	chain, app, err := l.build()
+	db, err := openStore(l.State)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	chain, app, err := l.build(db.Store())
 	if err != nil {
 		return err
 	}

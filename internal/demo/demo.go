@@ -23,6 +23,7 @@ import (
 	"hauberk.dev/guard"
 	"hauberk.dev/guard/headers"
 	"hauberk.dev/internal/attack"
+	"hauberk.dev/store/sqlite"
 )
 
 // Options say how the demonstration runs.
@@ -132,11 +133,16 @@ func (h *house) openChain(o Options) error {
 	if err := os.MkdirAll(h.state, 0o700); err != nil {
 		return err
 	}
+	db, err := sqlite.Open(filepath.Join(h.state, "hauberk.db"))
+	if err != nil {
+		return err
+	}
+	h.end = append(h.end, func() { db.Close() })
 	chain, err := hauberk.New(hauberk.Config{
 		State: h.state, Record: h.record, Logger: slog.New(slog.DiscardHandler),
 		Sites: []hauberk.Site{{To: "http://" + h.bareAt, Access: "app",
 			Sections: hauberk.Sections{Headers: &headers.Config{Profile: "strict"}}}},
-	})
+	}, db.Store())
 	if err != nil {
 		return err
 	}

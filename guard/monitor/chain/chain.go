@@ -74,8 +74,8 @@ func sumOf(prev Sum, seq uint64, at time.Time, data []byte) Sum {
 	return Sum(h.Sum(nil))
 }
 
-// links returns the two sums of an entry; an entry without them has zeros.
-func links(e store.Entry) (prev, own Sum) {
+// Links returns the two sums of an entry; an entry without them has zeros.
+func Links(e store.Entry) (prev, own Sum) {
 	if len(e.Sum) == linkSize {
 		copy(prev[:], e.Sum)
 		copy(own[:], e.Sum[len(prev):])
@@ -95,9 +95,12 @@ type Limits struct {
 	Size int64 // bytes, as store.Head counts them
 }
 
-// headRows is how many rows may stand between two signed heads: pruning goes
-// from one to the next.
-const headRows = 10_000
+// headRows is how many rows may stand between two signed heads, and headPart
+// which part of all bytes: pruning goes from one head to the next.
+const (
+	headRows = 10_000
+	headPart = 16
+)
 
 // Writer appends to one journal. One goroutine uses it.
 type Writer struct {
@@ -107,8 +110,9 @@ type Writer struct {
 	last    uint64
 	sum     Sum
 	size    int64
-	since   int  // rows since the last head
-	unsure  bool // an append failed, and may have been kept all the same
+	since   int   // rows since the last head
+	bytes   int64 // of those rows
+	unsure  bool  // an append failed, and may have been kept all the same
 }
 
 // NewWriter goes on with what stands in journal. If that is not what was
@@ -149,7 +153,7 @@ func (w *Writer) load(ctx context.Context) (why string, err error) {
 		return "", err
 	}
 	if h.Last > 0 && len(rows) == 1 && rows[0].Seq == h.Last {
-		_, w.sum = links(rows[0])
+		_, w.sum = Links(rows[0])
 	}
 	switch {
 	case h.Last == 0 && len(h.Seal) == 0:
@@ -189,7 +193,7 @@ func (w *Writer) Append(ctx context.Context, events []Event) error {
 	if err := w.append(ctx, rows); err != nil {
 		return err
 	}
-	if w.since >= headRows || w.size > w.limits.Size {
+	if w.since >= headRows || w.bytes > w.limits.Size/headPart || w.size > w.limits.Size {
 		return w.Beat(ctx, time.Now())
 	}
 	return nil
@@ -225,6 +229,7 @@ func (w *Writer) append(ctx context.Context, rows []pending) error {
 		w.unsure = true
 		return err
 	}
+	w.bytes += size - w.size
 	w.last, w.sum, w.size = seq, sum, size
 	w.since += len(rows)
 	return nil
@@ -238,7 +243,7 @@ func (w *Writer) Beat(ctx context.Context, now time.Time) error {
 		if err := w.append(ctx, []pending{{now, Row{Head: &signed}}}); err != nil {
 			return err
 		}
-		w.since = 0
+		w.since, w.bytes = 0, 0
 	}
 	return w.prune(ctx, now)
 }

@@ -120,7 +120,7 @@ func (v *verifier) fault(from, to uint64, what string, args ...any) {
 }
 
 func (v *verifier) row(e store.Entry) {
-	prev, own := links(e)
+	prev, own := Links(e)
 	r, parseErr := ReadRow(e)
 	whole := len(e.Sum) == linkSize && sumOf(prev, e.Seq, e.Time, e.Data) == own && parseErr == nil
 	switch {
@@ -205,7 +205,7 @@ func (v *verifier) end(h store.Head) {
 // moved finds rows that are whole in the place of another one.
 func (v *verifier) moved() {
 	for _, e := range v.bad {
-		prev, own := links(e)
+		prev, own := Links(e)
 		for _, place := range v.bad {
 			if place.Seq != e.Seq && sumOf(prev, place.Seq, e.Time, e.Data) == own {
 				v.say(e.Seq, fmt.Sprintf("holds what was row %d", place.Seq))
