@@ -29,13 +29,7 @@ func incidentID(text string) (string, bool) {
 
 // explainIncident prints what the events of one request say.
 func explainIncident(v voice, id, state, config string) error {
-	if state == "" {
-		// A config with mistakes may still name the state directory.
-		if l, _ := load(config); l.State != "" {
-			state = l.State
-		}
-	}
-	dir, err := stateDir(state, "")
+	dir, err := namedState(state, config)
 	if err != nil {
 		return err
 	}

@@ -56,8 +56,7 @@ func logCommand() *cobra.Command {
 	verify := &cobra.Command{Use: "verify", Short: "name what was changed, removed or moved, and the last acknowledged event", Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return f.verify(c) }}
 	for _, sub := range []*cobra.Command{tail, show, export, verify} {
-		sub.Flags().StringVar(&f.state, "state", "", "the state directory that holds the journal")
-		sub.Flags().StringVarP(&f.config, "config", "c", configFile, "the config file that may name the state directory")
+		stateFlags(sub, &f.state, &f.config)
 		if sub != verify {
 			f.filters(sub)
 		}
@@ -134,14 +133,7 @@ func moment(text string, now time.Time) (time.Time, bool) {
 
 // open opens the journal of the state directory.
 func (f *logFlags) open() (dir string, db *sqlite.DB, err error) {
-	state := f.state
-	if state == "" {
-		// A config with mistakes may still name the state directory.
-		if l, _ := load(f.config); l.State != "" {
-			state = l.State
-		}
-	}
-	if dir, err = stateDir(state, ""); err != nil {
+	if dir, err = namedState(f.state, f.config); err != nil {
 		return "", nil, err
 	}
 	db, err = readStore(dir)

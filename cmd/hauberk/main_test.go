@@ -29,7 +29,7 @@ func TestVerbs(t *testing.T) {
 			e.Setenv("XDG_STATE_HOME", e.WorkDir+"/state")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"wait-for": waitFor, "journal": writeJournal, "tamper": tamper},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"wait-for": waitFor, "journal": writeJournal, "tamper": tamper, "mode": fileMode},
 	})
 }
 
