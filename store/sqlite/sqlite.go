@@ -17,8 +17,6 @@ import (
 	"path/filepath"
 	"sync"
 
-	_ "modernc.org/sqlite" // the driver, under the name "sqlite"
-
 	"hauberk.dev/store"
 )
 
@@ -92,7 +90,7 @@ func open(file string) (*DB, error) {
 		return nil, err
 	}
 	d := &DB{file: file, ops: make(chan *op, maxBatch), stop: make(chan struct{}), done: make(chan struct{})}
-	if d.write, err = sql.Open("sqlite", dsn(file, "_pragma", "journal_mode(WAL)", "_pragma", "synchronous(FULL)", "_pragma", "journal_size_limit(67108864)")); err != nil {
+	if d.write, err = sql.Open("sqlite", dsn(file, "_pragma", "journal_mode(WAL)", "_pragma", "synchronous(FULL)", "_pragma", "wal_autocheckpoint(256)", "_pragma", "journal_size_limit(16777216)")); err != nil {
 		return nil, err
 	}
 	d.write.SetMaxOpenConns(1)

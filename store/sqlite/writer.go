@@ -5,6 +5,9 @@ import (
 	"database/sql"
 	"errors"
 
+	driver "modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
 	"hauberk.dev/store"
 )
 
@@ -91,10 +94,16 @@ func (d *DB) gather(o *op) []*op {
 	return batch
 }
 
-// commit writes a batch. If that fails each operation gets a transaction of
+// commit writes a batch, with a second try on a full disk. If that fails each operation gets a transaction of
 // its own, so that only those fail which are to blame.
 func (d *DB) commit(batch []*op) {
 	err := d.transact(batch)
+	if isFull(err) {
+		// What the log beside the file holds moves into the file: on a full disk
+		// that may be all the room there is.
+		_, _ = d.conn.ExecContext(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)")
+		err = d.transact(batch)
+	}
 	for _, o := range batch {
 		switch {
 		case err != nil && len(batch) > 1:
@@ -106,6 +115,16 @@ func (d *DB) commit(batch []*op) {
 		}
 		close(o.end)
 	}
+}
+
+// isFull says whether the disk took no more, as SQLite or the system tells it.
+func isFull(err error) bool {
+	var e *driver.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	primary := e.Code() & 0xff
+	return primary == sqlite3.SQLITE_FULL || primary == sqlite3.SQLITE_IOERR
 }
 
 // harmless says whether an operation refused before it had written anything.
