@@ -96,10 +96,12 @@ type Limits struct {
 }
 
 // headRows is how many rows may stand between two signed heads, and headPart
-// which part of all bytes: pruning goes from one head to the next.
+// which part of all bytes: pruning goes up to a head. It goes in steps of about
+// pruneRows, so that no event waits long behind one.
 const (
-	headRows = 10_000
-	headPart = 16
+	headRows  = 2000
+	headPart  = 16
+	pruneRows = 1000
 )
 
 // Writer appends to one journal. One goroutine uses it.
@@ -113,6 +115,8 @@ type Writer struct {
 	since   int   // rows since the last head
 	bytes   int64 // of those rows
 	unsure  bool  // an append failed, and may have been kept all the same
+	over    bool  // rows go until the size is well under its limit
+	more    bool  // rows are left to prune
 }
 
 // NewWriter goes on with what stands in journal. If that is not what was
@@ -184,7 +188,8 @@ type Event struct {
 }
 
 // Append writes events in one batch; when it returns nil they are kept. It
-// signs a head and prunes when rows are many.
+// signs a head and prunes when rows are many; what fails of that is told by the
+// next Beat.
 func (w *Writer) Append(ctx context.Context, events []Event) error {
 	rows := make([]pending, len(events))
 	for i, e := range events {
@@ -193,29 +198,51 @@ func (w *Writer) Append(ctx context.Context, events []Event) error {
 	if err := w.append(ctx, rows); err != nil {
 		return err
 	}
-	if w.since >= headRows || w.bytes > w.limits.Size/headPart || w.size > w.limits.Size {
-		return w.Beat(ctx, time.Now())
+	if w.since >= headRows || w.bytes > w.limits.Size/headPart || w.size > w.limits.Size || w.more {
+		_ = w.Beat(ctx, time.Now())
 	}
 	return nil
 }
+
+// maxWriters is how often an append is tried again because another writer with
+// the same keys came first: while a server reloads, two chains write.
+const maxWriters = 8
 
 func (w *Writer) append(ctx context.Context, rows []pending) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	if w.unsure {
-		why, err := w.load(ctx)
-		if err != nil {
+	for try := 0; ; try++ {
+		if w.unsure {
+			why, err := w.load(ctx)
+			if err != nil {
+				return err
+			}
+			if why != "" {
+				rows = append([]pending{{time.Now(), Row{Broken: why}}}, rows...)
+			}
+			w.unsure = false
+		}
+		err := w.write(ctx, rows)
+		if err == nil {
+			return nil
+		}
+		w.unsure = true
+		if !errors.Is(err, store.ErrConflict) || try == maxWriters {
 			return err
 		}
-		if why != "" {
-			rows = append([]pending{{time.Now(), Row{Broken: why}}}, rows...)
-		}
-		w.unsure = false
 	}
+}
+
+// write chains rows to the last one and appends them with a new seal.
+func (w *Writer) write(ctx context.Context, rows []pending) error {
 	entries := make([]store.Entry, len(rows))
 	seq, sum, size := w.last, w.sum, w.size
 	for i, p := range rows {
+		if p.row.Head != nil { // of the row before, whoever wrote that
+			signed := w.keys.sign(seq, sum, p.at)
+			p.row.Head = &signed
+		}
 		data, err := json.Marshal(p.row)
 		if err != nil {
 			return err
@@ -224,9 +251,7 @@ func (w *Writer) append(ctx context.Context, rows []pending) error {
 		entries[i], sum = link(sum, seq, p.at, data)
 		size += entries[i].Cost()
 	}
-	err := w.journal.Append(ctx, entries, w.keys.sign(seq, sum, time.Now()).seal())
-	if err != nil {
-		w.unsure = true
+	if err := w.journal.Append(ctx, entries, w.keys.sign(seq, sum, time.Now()).seal()); err != nil {
 		return err
 	}
 	w.bytes += size - w.size
@@ -239,8 +264,7 @@ func (w *Writer) append(ctx context.Context, rows []pending) error {
 // called each minute.
 func (w *Writer) Beat(ctx context.Context, now time.Time) error {
 	if w.since > 0 {
-		signed := w.keys.sign(w.last, w.sum, now)
-		if err := w.append(ctx, []pending{{now, Row{Head: &signed}}}); err != nil {
+		if err := w.append(ctx, []pending{{now, Row{Head: &Statement{}}}}); err != nil {
 			return err
 		}
 		w.since, w.bytes = 0, 0
@@ -252,19 +276,19 @@ func (w *Writer) Beat(ctx context.Context, now time.Time) error {
 // elsewhere can prove later that rows up to it are the ones of then.
 func (w *Writer) Head() Statement { return w.keys.sign(w.last, w.sum, time.Now()) }
 
-// prune removes rows that are too old or too many, up to a signed head.
+// prune removes some of the rows that are too old or too many.
 func (w *Writer) prune(ctx context.Context, now time.Time) error {
 	h, err := w.journal.Head(ctx)
 	if err != nil {
 		return err
 	}
 	w.size = h.Size
-	excess := int64(0)
-	if h.Size > w.limits.Size {
-		excess = h.Size - w.limits.Size*7/8
+	excess := h.Size - w.limits.Size/headPart*(headPart-1)
+	if w.over = h.Size > w.limits.Size || w.over && excess > 0; !w.over {
+		excess = 0
 	}
-	cut, err := w.cut(ctx, h.First, excess, now.Add(-w.limits.Age))
-	if err != nil || cut <= h.First {
+	cut, more, err := w.cut(ctx, h.First, excess, now.Add(-w.limits.Age))
+	if w.more = more; err != nil || cut <= h.First {
 		return err
 	}
 	notes := []pending{{now, Row{Pruned: cut}}}
@@ -287,23 +311,26 @@ func (w *Writer) prune(ctx context.Context, now time.Time) error {
 	return err
 }
 
-// cut returns the last signed head before which all rows are too old or belong
-// to the excess.
-func (w *Writer) cut(ctx context.Context, from uint64, excess int64, oldest time.Time) (uint64, error) {
-	cut := uint64(0)
-	for {
+// cut returns the signed head up to which rows go now: all before it are too
+// old or belong to the excess. More says that others may follow it.
+func (w *Writer) cut(ctx context.Context, from uint64, excess int64, oldest time.Time) (cut uint64, more bool, err error) {
+	for seen := 0; ; {
 		rows, err := w.journal.Read(ctx, from, 200)
 		if err != nil || len(rows) == 0 {
-			return cut, err
+			return cut, false, err
 		}
 		for _, e := range rows {
 			if isHead(e) {
 				cut = e.Seq
+				if seen >= pruneRows {
+					return cut, true, nil
+				}
 			}
 			if excess <= 0 && !e.Time.Before(oldest) {
-				return cut, nil
+				return cut, false, nil
 			}
 			excess -= e.Cost()
+			seen++
 		}
 		from = rows[len(rows)-1].Seq + 1
 	}

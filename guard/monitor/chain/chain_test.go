@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -233,6 +234,73 @@ func TestWhatIsPrunedLeavesAProvableRest(t *testing.T) {
 	first := verify(t, d, k)
 	if first.First <= 1 || len(first.Faults) == 0 && first.First < r.Last-1 {
 		t.Errorf("got %+v", first)
+	}
+}
+
+func TestTwoWritersWithTheSameKeysMakeOneChain(t *testing.T) {
+	k := chain.NewKeys()
+	d := open(t, filepath.Join(t.TempDir(), "h.db"))
+	var wg sync.WaitGroup
+	for range 2 {
+		w := writer(t, d, k, forever)
+		wg.Go(func() {
+			for i := range 40 {
+				if err := w.Append(t.Context(), events(i, 3)); err != nil {
+					t.Error(err)
+				}
+				if i%7 == 0 {
+					if err := w.Beat(t.Context(), time.Now()); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	n := 0
+	rows, err := d.Read(t.Context(), 1, 1000)
+	check(t, err)
+	for _, e := range rows {
+		if r, err := chain.ReadRow(e); err == nil && r.Event != nil {
+			n++
+		}
+	}
+	if r := verify(t, d, k); len(r.Faults) > 0 || n != 240 {
+		t.Errorf("got %d events and %v, want 240 and a good journal", n, r.Faults)
+	}
+}
+
+func TestMuchIsPrunedInSteps(t *testing.T) {
+	k := chain.NewKeys()
+	j := store.NewJournal()
+	w := writer(t, j, k, chain.Limits{Age: time.Hour, Size: 1 << 40})
+	old := time.Now().Add(-2 * time.Hour)
+	for range 30 {
+		all := events(0, 500)
+		for i := range all {
+			all[i].Time = old
+		}
+		check(t, w.Append(t.Context(), all))
+		check(t, w.Beat(t.Context(), old))
+	}
+	steps, last := 0, uint64(1)
+	for range 60 {
+		check(t, w.Append(t.Context(), events(0, 1)))
+		h, err := j.Head(t.Context())
+		check(t, err)
+		if h.First-last > 2600 {
+			t.Fatalf("got %d rows pruned at once", h.First-last)
+		}
+		if h.First > last {
+			steps++
+		}
+		last = h.First
+		if steps == 0 {
+			check(t, w.Beat(t.Context(), time.Now()))
+		}
+	}
+	if r := verify(t, j, k); len(r.Faults) > 0 || r.Rows > 200 || steps < 5 {
+		t.Errorf("got %+v after %d steps", r, steps)
 	}
 }
 
