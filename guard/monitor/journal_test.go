@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -48,17 +49,57 @@ func verified(t *testing.T, dir string) {
 	}
 }
 
-func TestAnEventIsCommittedWithin100msAndCanBeFound(t *testing.T) {
+// eventually fails t unless ok is true before long. A busy machine takes long.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not within 20 s: %s", what)
+		}
+	}
+}
+
+// TestAnEventIsCommittedWithin100ms asks for the median: a machine that does
+// something else may delay one.
+func TestAnEventIsCommittedWithin100ms(t *testing.T) {
+	d := dir(t)
+	m, _ := open(t, monitor.Config{}, d)
+	run(t, m)
+	db, err := sqlite.OpenReadOnly(filepath.Join(d, "hauberk.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var took []time.Duration
+	for i := range 15 {
+		begin := time.Now()
+		// The second of two equal ones is folded, and may wait.
+		m.Record(guard.Event{Rule: testRule, Detail: fmt.Sprint(i / 2)})
+		for {
+			if h, err := db.Head(t.Context()); err != nil {
+				t.Fatal(err)
+			} else if h.Last > uint64(i) {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+		took = append(took, time.Since(begin))
+	}
+	slices.Sort(took)
+	t.Logf("fastest %v, median %v, slowest %v", took[0], took[7], took[14])
+	if took[7] > 100*time.Millisecond {
+		t.Errorf("got a median of %v, want at most 100 ms", took[7])
+	}
+}
+
+func TestAnEventIsJournalledAndCanBeFound(t *testing.T) {
 	d := dir(t)
 	m, log := open(t, monitor.Config{}, d)
 	stop := run(t, m)
 	m.Record(guard.Event{Rule: testRule, Verdict: guard.Denied, Detail: "why", Request: "id-1", Route: "/a", Field: "header.Host", User: "ann",
 		Client: netip.MustParseAddr("192.0.2.7"), Attrs: []slog.Attr{slog.String("stack", "one\ntwo\x1b")}})
-	time.Sleep(100 * time.Millisecond)
+	eventually(t, "the event is in the journal", func() bool { return len(entries(t, d, monitor.Query{Incident: "id-1"})) == 1 })
 	found := entries(t, d, monitor.Query{Incident: "id-1"})
-	if len(found) != 1 {
-		t.Fatalf("got %v after 100 ms, want one entry", found)
-	}
 	e := found[0]
 	if e.Rule != "test.rule" || e.Severity != "high" || e.Verdict != "denied" || e.Detail != "why" || e.Fix != "do not" || e.Route != "/a" ||
 		e.Field != "header.Host" || e.Client != "192.0.2.7" || e.Attrs["stack"] != "one\ntwo\\x1b" {
@@ -163,7 +204,7 @@ func TestWhatTheDiskDoesNotTakeIsCountedAndJournalledLater(t *testing.T) {
 	m, log := open(t, monitor.Config{}, d)
 	stop := run(t, m)
 	m.Record(guard.Event{Rule: testRule, Request: "id-1", Detail: "before"})
-	time.Sleep(100 * time.Millisecond)
+	eventually(t, "the first event is in the journal", func() bool { return len(entries(t, d, monitor.Query{Incident: "id-1"})) == 1 })
 	other, err := sql.Open("sqlite", filepath.Join(d, "hauberk.db"))
 	if err != nil {
 		t.Fatal(err)
@@ -176,12 +217,12 @@ func TestWhatTheDiskDoesNotTakeIsCountedAndJournalledLater(t *testing.T) {
 	for i := range 3 {
 		m.Record(guard.Event{Rule: testRule, Request: fmt.Sprintf("id-lost-%d", i), Detail: fmt.Sprint("lost ", i)})
 	}
-	time.Sleep(1200 * time.Millisecond)
+	eventually(t, "the writes have failed", func() bool { return strings.Count(log.String(), "id-lost-") == 3 })
 	if _, err := other.Exec("DROP TRIGGER full"); err != nil {
 		t.Fatal(err)
 	}
 	m.Record(guard.Event{Rule: testRule, Request: "id-2", Detail: "after"})
-	time.Sleep(1200 * time.Millisecond)
+	eventually(t, "the drops are journalled", func() bool { return len(entries(t, d, monitor.Query{Rule: "monitor.dropped"})) > 0 })
 	stop()
 	if found := entries(t, d, monitor.Query{Incident: "id-2"}); len(found) != 1 {
 		t.Errorf("after the disk came back: got %v, want one entry", found)
@@ -226,7 +267,7 @@ func TestARefusedFieldIsKeptSealedAndASecretIsNot(t *testing.T) {
 			r.Header.Set(c.header, c.value)
 		}
 		do(t, r)
-		time.Sleep(60 * time.Millisecond)
+		eventually(t, "the refusal is in the journal", func() bool { return len(entries(t, d, monitor.Query{Incident: id()})) == 1 })
 		found := entries(t, d, monitor.Query{Incident: id()})
 		if len(found) != 1 {
 			t.Fatalf("%s: got %d entries", c.field, len(found))
