@@ -45,6 +45,25 @@ func answers(t *testing.T, address, when string) {
 	}
 }
 
+// verifiedEnd returns the number of the last row, once the whole has proved good.
+func verifiedEnd(t *testing.T, binary, state, when string) uint64 {
+	t.Helper()
+	out, err := exec.Command(binary, "log", "verify", "--state", state).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", when, err, out)
+	}
+	db, err := readStore(state)
+	if err != nil {
+		t.Fatalf("%s: %v", when, err)
+	}
+	defer db.Close()
+	h, err := db.Head(t.Context())
+	if err != nil {
+		t.Fatalf("%s: %v", when, err)
+	}
+	return h.Last
+}
+
 // TestASickDiskStopsNeitherServeNorTheProof fills the disk of the state under
 // load, mends it, kills serve, and verifies where nobody can write.
 func TestASickDiskStopsNeitherServeNorTheProof(t *testing.T) {
@@ -61,48 +80,31 @@ func TestASickDiskStopsNeitherServeNorTheProof(t *testing.T) {
 	defer cancel()
 	load := attackers(ctx, address, 2)
 	watch(t, state, 100*time.Millisecond, 1)
-	verify := func(when string) uint64 {
-		t.Helper()
-		out, err := exec.Command(binary, "log", "verify", "--state", state).CombinedOutput()
-		if err != nil {
-			t.Fatalf("%s: %v\n%s", when, err, out)
-		}
-		db, err := readStore(state)
-		if err != nil {
-			t.Fatalf("%s: %v", when, err)
-		}
-		defer db.Close()
-		h, err := db.Head(t.Context())
-		if err != nil {
-			t.Fatalf("%s: %v", when, err)
-		}
-		return h.Last
-	}
 	filler := filepath.Join(state, "filler")
 	fill(t, filler)
 	time.Sleep(2 * time.Second)
 	answers(t, address, "disk full")
-	full := verify("disk full")
+	full := verifiedEnd(t, binary, state, "disk full")
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(2500 * time.Millisecond)
-	mended := verify("disk mended")
+	mended := verifiedEnd(t, binary, state, "disk mended")
 	if mended <= full {
 		t.Errorf("the journal did not go on: got row %d after %d", mended, full)
 	}
-	seen := verify("at last")
+	seen := verifiedEnd(t, binary, state, "at last")
 	serve.Process.Kill()
 	serve.Wait()
 	cancel()
 	load.Wait()
-	if last := verify("killed"); last < seen {
+	if last := verifiedEnd(t, binary, state, "killed"); last < seen {
 		t.Errorf("got row %d, want at least %d", last, seen)
 	}
 	if err := syscall.Mount("none", state, "tmpfs", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
 		t.Fatal(err)
 	}
-	verify("disk read-only")
+	verifiedEnd(t, binary, state, "disk read-only")
 	if out, err := exec.Command(binary, "serve", "--to", "127.0.0.1:1", "--listen", address, "--state", state).CombinedOutput(); err == nil {
 		t.Errorf("serve started on a read-only disk: %s", out)
 	}
