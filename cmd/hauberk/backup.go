@@ -28,7 +28,7 @@ func backupCommand() *cobra.Command {
 			"tar file that only you can read. Keys stay out of it, unless --with-keys.",
 		Args: oneFile,
 		RunE: func(c *cobra.Command, args []string) error {
-			dir, err := namedState(state, config)
+			dir, err := namedState(c, state, config)
 			if err != nil {
 				return err
 			}
@@ -56,7 +56,7 @@ func restoreCommand() *cobra.Command {
 			"there already, such as keys, stay as they are. The journal is verified first.",
 		Args: oneFile,
 		RunE: func(c *cobra.Command, args []string) error {
-			dir, err := namedState(state, config)
+			dir, err := namedState(c, state, config)
 			if err != nil {
 				return err
 			}
@@ -81,17 +81,6 @@ func oneFile(_ *cobra.Command, args []string) error {
 func stateFlags(c *cobra.Command, state, config *string) {
 	c.Flags().StringVar(state, "state", "", "the state directory")
 	c.Flags().StringVarP(config, "config", "c", configFile, "the config file that may name the state directory")
-}
-
-// namedState is the state directory of a flag, of a config file, which may have
-// mistakes otherwise, or the default.
-func namedState(flag, config string) (string, error) {
-	if flag == "" {
-		if l, _ := load(config); l.State != "" {
-			flag = l.State
-		}
-	}
-	return stateDir(flag, "")
 }
 
 func backup(ctx context.Context, dir, file string, keys bool) (err error) {

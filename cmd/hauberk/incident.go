@@ -28,11 +28,7 @@ func incidentID(text string) (string, bool) {
 }
 
 // explainIncident prints what the events of one request say.
-func explainIncident(v voice, id, state, config string) error {
-	dir, err := namedState(state, config)
-	if err != nil {
-		return err
-	}
+func explainIncident(v voice, id, dir, config string) error {
 	db, err := readStore(dir)
 	if err != nil {
 		return err

@@ -132,8 +132,8 @@ func moment(text string, now time.Time) (time.Time, bool) {
 }
 
 // open opens the journal of the state directory.
-func (f *logFlags) open() (dir string, db *sqlite.DB, err error) {
-	if dir, err = namedState(f.state, f.config); err != nil {
+func (f *logFlags) open(c *cobra.Command) (dir string, db *sqlite.DB, err error) {
+	if dir, err = namedState(c, f.state, f.config); err != nil {
 		return "", nil, err
 	}
 	db, err = readStore(dir)
@@ -142,20 +142,20 @@ func (f *logFlags) open() (dir string, db *sqlite.DB, err error) {
 
 func (f *logFlags) show(c *cobra.Command) error {
 	v := voiceOf(c.OutOrStdout())
-	return f.each(c.Context(), func(r monitor.Row) error { return printRow(v, r) })
+	return f.each(c, func(r monitor.Row) error { return printRow(v, r) })
 }
 
 // each calls do for the rows that the filters select.
-func (f *logFlags) each(ctx context.Context, do func(monitor.Row) error) error {
+func (f *logFlags) each(c *cobra.Command, do func(monitor.Row) error) error {
 	if err := f.complete(time.Now()); err != nil {
 		return err
 	}
-	_, db, err := f.open()
+	_, db, err := f.open(c)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	_, err = monitor.Read(ctx, db, 0, f.query, do)
+	_, err = monitor.Read(c.Context(), db, 0, f.query, do)
 	return err
 }
 
@@ -193,7 +193,7 @@ type exported struct {
 
 func (f *logFlags) export(c *cobra.Command) error {
 	out := json.NewEncoder(c.OutOrStdout())
-	return f.each(c.Context(), func(r monitor.Row) error {
+	return f.each(c, func(r monitor.Row) error {
 		return out.Encode(exported{r.Seq, fmt.Sprintf("%x", r.Prev[:]), fmt.Sprintf("%x", r.Sum[:]), r.Entry})
 	})
 }
@@ -202,7 +202,7 @@ func (f *logFlags) tail(c *cobra.Command) error {
 	if err := f.complete(time.Now()); err != nil {
 		return err
 	}
-	_, db, err := f.open()
+	_, db, err := f.open(c)
 	if err != nil {
 		return err
 	}
@@ -260,7 +260,7 @@ func newest(ctx context.Context, db *sqlite.DB, q monitor.Query, n int) ([]monit
 }
 
 func (f *logFlags) verify(c *cobra.Command) error {
-	dir, db, err := f.open()
+	dir, db, err := f.open(c)
 	if err != nil {
 		return err
 	}

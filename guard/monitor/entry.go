@@ -58,11 +58,11 @@ func entryOf(e guard.Event) Entry {
 		if _, ok := a.Value.Any().(refused); ok {
 			continue
 		}
-		v := a.Value.Resolve().String()
+		v := mask(a.Value.Resolve().String())
 		if len(v) > maxAttr {
 			v = v[:maxAttr] + "…"
 		}
-		out.Attrs[a.Key] = escapeText(mask(v))
+		out.Attrs[a.Key] = escapeText(v)
 	}
 	return out
 }

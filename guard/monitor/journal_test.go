@@ -96,13 +96,13 @@ func TestAnEventIsJournalledAndCanBeFound(t *testing.T) {
 	d := dir(t)
 	m, log := open(t, monitor.Config{}, d)
 	stop := run(t, m)
-	m.Record(guard.Event{Rule: testRule, Verdict: guard.Denied, Detail: "why", Request: "id-1", Route: "/a", Field: "header.Host", User: "ann",
+	m.Record(guard.Event{Rule: testRule, Verdict: guard.Denied, Detail: "why", Request: "id-1", Route: "/a", Field: "header.Host", User: "ann\x1b",
 		Client: netip.MustParseAddr("192.0.2.7"), Attrs: []slog.Attr{slog.String("stack", "one\ntwo\x1b")}})
 	eventually(t, "the event is in the journal", func() bool { return len(entries(t, d, monitor.Query{Incident: "id-1"})) == 1 })
 	found := entries(t, d, monitor.Query{Incident: "id-1"})
 	e := found[0]
 	if e.Rule != "test.rule" || e.Severity != "high" || e.Verdict != "denied" || e.Detail != "why" || e.Fix != "do not" || e.Route != "/a" ||
-		e.Field != "header.Host" || e.Client != "192.0.2.7" || e.Attrs["stack"] != "one\ntwo\\x1b" {
+		e.Field != "header.Host" || e.Client != "192.0.2.7" || e.User != `ann\x1b` || e.Attrs["stack"] != "one\ntwo\\x1b" {
 		t.Errorf("got %+v", e)
 	}
 	for _, c := range []struct {
@@ -110,7 +110,7 @@ func TestAnEventIsJournalledAndCanBeFound(t *testing.T) {
 		want int
 	}{
 		{monitor.Query{}, 1}, {monitor.Query{Rule: "test"}, 1}, {monitor.Query{Rule: "test.rule"}, 1}, {monitor.Query{Rule: "tes"}, 0},
-		{monitor.Query{User: "ann"}, 1}, {monitor.Query{User: "an"}, 0}, {monitor.Query{Route: "/a"}, 1}, {monitor.Query{Route: "/"}, 0},
+		{monitor.Query{User: `ann\x1b`}, 1}, {monitor.Query{User: "ann"}, 0}, {monitor.Query{Route: "/a"}, 1}, {monitor.Query{Route: "/"}, 0},
 		{monitor.Query{Client: netip.MustParsePrefix("192.0.2.0/24")}, 1}, {monitor.Query{Client: netip.MustParsePrefix("192.0.2.8/32")}, 0},
 		{monitor.Query{Since: time.Now().Add(-time.Minute)}, 1}, {monitor.Query{Since: time.Now().Add(time.Minute)}, 0},
 		{monitor.Query{Until: time.Now().Add(-time.Minute)}, 0}, {monitor.Query{Incident: "id-"}, 0},
