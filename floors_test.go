@@ -32,6 +32,7 @@ github.com/prometheus/client_golang  guard/monitor
 github.com/andybalholm/brotli        guard
 github.com/klauspost/compress        guard
 golang.org/x/net                     internal/attack
+github.com/pires/go-proxyproto       .
 github.com/spf13/cobra               cmd/hauberk
 modernc.org/sqlite                   internal/demo
 `

@@ -13,7 +13,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"time"
@@ -32,6 +31,7 @@ import (
 type Chain struct {
 	config     Config
 	sites      *sites
+	proxies    prefixes
 	exceptions []exception
 	log        *slog.Logger
 
@@ -64,6 +64,8 @@ func build(c Config, clearLoopback bool) (*Chain, error) {
 	}
 	ch.sites, err = compileSites(&c)
 	collect(err)
+	ch.proxies, err = compileProxies(&c)
+	collect(err)
 	ch.monitor, err = monitor.New(c.Monitor, monitor.Options{Log: ch.log, Dir: c.State})
 	collect(err)
 	ch.headers, err = headers.New(c.Headers)
@@ -74,7 +76,7 @@ func build(c Config, clearLoopback bool) (*Chain, error) {
 	collect(err)
 	ch.https, err = https.New(c.HTTPS, https.Options{
 		Hosts: ch.sites.tlsNames(), Dir: c.State, Record: ch.record,
-		NoListener: clearLoopback, AllowLoopbackClear: clearLoopback,
+		NoListener: clearLoopback || c.Listen == NoListen, AllowLoopbackClear: clearLoopback,
 	})
 	collect(err)
 	ch.csrf, err = csrf.New(c.CSRF)
@@ -162,14 +164,12 @@ func (c *Chain) rooms(h http.Handler) http.Handler {
 func (c *Chain) enter(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := &guard.Exchange{
-			ID: newID(), Start: time.Now(),
-			Secure: r.TLS != nil, Method: r.Method, Route: c.sites.top,
+			ID: newID(), Start: time.Now(), Method: r.Method, Route: c.sites.top,
 			Sink: c.record, Excuse: c.excuse,
 		}
-		if a, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-			x.Client = a.Addr().Unmap()
-		}
-		x.Local = x.Client.IsLoopback() && isLocal(hostName(r.Host))
+		var direct bool
+		x.Client, x.Secure, direct = c.sender(r)
+		x.Local = direct && x.Client.IsLoopback() && isLocal(hostName(r.Host))
 		if st := c.sites.find(r.Host); st != nil {
 			x.Route = st.base // error pages before the match are the site's
 		}

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -65,7 +64,7 @@ func (c *Chain) Server(h http.Handler) *Server {
 		ErrorLog:                     slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
 			bare := inner(conn)
-			return c.harden.Context(guard.WithConn(ctx, bare), bare)
+			return c.harden.Context(guard.WithConn(withPeer(ctx, conn), bare), bare)
 		},
 		ConnState: func(conn net.Conn, state http.ConnState) {
 			switch state {
@@ -87,34 +86,66 @@ func (c *Chain) Server(h http.Handler) *Server {
 
 // ListenAndServe opens the listeners of the configuration and serves them.
 func (s *Server) ListenAndServe() error {
-	addr := s.chain.config.Listen
-	if addr == "" {
-		addr = defaultListen
+	c := s.chain.config
+	if c.Listen == "" {
+		c.Listen = defaultListen
 	}
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return err
+	doors := []struct {
+		addr  string
+		serve func(net.Listener) error
+	}{{c.Listen, s.Serve}, {c.HTTP, s.ServeClear}, {c.ProxyHTTP, s.ServeProxies}}
+	var open []net.Listener
+	for _, d := range doors {
+		if d.addr == "" || d.addr == NoListen {
+			open = append(open, nil)
+			continue
+		}
+		l, err := net.Listen("tcp", d.addr)
+		if err != nil {
+			for _, l := range open {
+				if l != nil {
+					l.Close()
+				}
+			}
+			return err
+		}
+		open = append(open, l)
 	}
-	if s.chain.config.HTTP == "" {
-		return s.Serve(l)
+	ended, n := make(chan error, len(doors)), 0
+	for i, l := range open {
+		if l != nil {
+			n++
+			go func() { ended <- doors[i].serve(l) }()
+		}
 	}
-	clear, err := net.Listen("tcp", s.chain.config.HTTP)
-	if err != nil {
-		l.Close()
-		return err
+	err := <-ended
+	if !errors.Is(err, http.ErrServerClosed) {
+		s.Close() // one door fell: nobody waits at the others for ever
 	}
-	go s.ServeClear(clear)
-	return s.Serve(l)
+	for range n - 1 {
+		<-ended
+	}
+	return err
 }
 
 // Serve accepts TLS, and clear text on the same port, which is redirected or
 // refused. It returns http.ErrServerClosed after Shutdown.
-func (s *Server) Serve(l net.Listener) error { return s.serve(l, s.sniff) }
+func (s *Server) Serve(l net.Listener) error {
+	return s.serve(l, door{open: s.sniff, named: s.chain.config.ProxyProtocol})
+}
 
 // ServeClear accepts clear text alone: redirects and refusals.
-func (s *Server) ServeClear(l net.Listener) error { return s.serve(l, s.clear) }
+func (s *Server) ServeClear(l net.Listener) error {
+	return s.serve(l, door{open: s.clear, named: s.chain.config.ProxyProtocol})
+}
 
-func (s *Server) serve(l net.Listener, open func(net.Conn)) error {
+// ServeProxies accepts clear text from trusted proxies alone: they say for
+// whom they ask and whether TLS ended at them.
+func (s *Server) ServeProxies(l net.Listener) error {
+	return s.serve(l, door{open: s.clear, relays: true})
+}
+
+func (s *Server) serve(l net.Listener, d door) error {
 	s.started.Do(func() { go s.http.Serve(s.queue) })
 	s.mu.Lock()
 	if s.stopped {
@@ -141,30 +172,12 @@ func (s *Server) serve(l net.Listener, open func(net.Conn)) error {
 			continue
 		}
 		delay = 0
-		s.admit(c, open)
+		s.admit(c, d)
 	}
-}
-
-// admit counts a connection by client before it costs anything.
-func (s *Server) admit(c net.Conn, open func(net.Conn)) {
-	release := func() {}
-	if a, err := netip.ParseAddrPort(c.RemoteAddr().String()); err == nil {
-		var ok bool
-		if release, ok = s.chain.harden.Accept(a.Addr()); !ok {
-			c.Close()
-			return
-		}
-	}
-	counted := &countedConn{Conn: c, release: sync.OnceFunc(release)}
-	s.handshakes.Add(1)
-	go func() {
-		defer s.handshakes.Done()
-		open(counted)
-	}()
 }
 
 // sniff tells TLS from clear text by the first byte.
-func (s *Server) sniff(c net.Conn) {
+func (s *Server) sniff(c *countedConn) {
 	var first [1]byte
 	c.SetReadDeadline(time.Now().Add(s.timeout))
 	if _, err := c.Read(first[:]); err != nil {
@@ -172,9 +185,9 @@ func (s *Server) sniff(c net.Conn) {
 		return
 	}
 	c.SetReadDeadline(time.Time{})
-	p := &peekedConn{Conn: c, first: first[:]}
+	p := &peekedConn{countedConn: c, first: first[:]}
 	if first[0] != 0x16 {
-		s.clear(p)
+		s.put(&clearConn{s.hooked(p), c.peer})
 		return
 	}
 	t := tls.Server(p, s.tls)
@@ -188,10 +201,10 @@ func (s *Server) sniff(c net.Conn) {
 		s.put(t)
 		return
 	}
-	s.put(&secureConn{Conn: s.hooked(t), tls: t})
+	s.put(&secureConn{Conn: s.hooked(t), tls: t, peer: c.peer})
 }
 
-func (s *Server) clear(c net.Conn) { s.put(&clearConn{s.hooked(c)}) }
+func (s *Server) clear(c *countedConn) { s.put(&clearConn{s.hooked(c), c.peer}) }
 
 // put hands a connection to net/http.
 func (s *Server) put(c net.Conn) {

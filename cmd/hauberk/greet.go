@@ -12,9 +12,17 @@ import (
 // weakened, and what else the operator should know before the first request.
 func greet(v voice, l loaded, chain *hauberk.Chain, open sockets) {
 	v.line("%s %s", v.bold("hauberk"), version())
-	v.line("  listens   %s", publicURL(l.Config, open.secure.Addr()))
+	if open.secure != nil {
+		v.line("  listens   %s", publicURL(l.Config, open.secure.Addr()))
+	}
 	if open.clear != nil {
 		v.line("  clear     %s, redirects and refusals only", open.clear.Addr())
+	}
+	if open.proxies != nil {
+		v.line("  proxies   %s, clear text from trusted_proxies alone", open.proxies.Addr())
+	}
+	if l.ProxyProtocol {
+		v.line("  PROXY     comes first on every connection, from trusted_proxies alone")
 	}
 	guarded := upstreams(l.Config)
 	if len(guarded) == 0 {

@@ -74,7 +74,10 @@ func (f *serveFlags) complete(c *cobra.Command) (loaded, error) {
 			l.Listen = ":443"
 		}
 	}
-	for _, a := range []struct{ flag, addr string }{{"listen", l.Listen}, {"http", l.HTTP}} {
+	for _, a := range []struct{ flag, addr string }{{"listen", l.Listen}, {"http", l.HTTP}, {"proxy_http", l.ProxyHTTP}} {
+		if a.flag == "listen" && a.addr == hauberk.NoListen {
+			continue
+		}
 		if _, _, err := net.SplitHostPort(a.addr); a.addr != "" && err != nil {
 			return l, usagef("%s %q is not an address: want host:port, or :port for all addresses", a.flag, a.addr)
 		}
@@ -133,7 +136,7 @@ func serve(c *cobra.Command, f *serveFlags) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Stop(signals)
-	open, err := openAll(l.Listen, l.HTTP)
+	open, err := openAll(l.Config)
 	if err != nil {
 		return err
 	}
@@ -143,7 +146,9 @@ func serve(c *cobra.Command, f *serveFlags) error {
 		return err
 	}
 	defer unlock()
-	l.Listen = open.secure.Addr().String() // redirects name the real port
+	if open.secure != nil {
+		l.Listen = open.secure.Addr().String() // redirects name the real port
+	}
 	chain, app, err := l.build()
 	if err != nil {
 		return err
@@ -156,26 +161,34 @@ func serve(c *cobra.Command, f *serveFlags) error {
 	return attend(v, chain, chain.Server(app), open, signals)
 }
 
-// sockets are the open listeners of serve.
-type sockets struct{ secure, clear net.Listener }
+// sockets are the open listeners of serve; nil where there is none.
+type sockets struct{ secure, clear, proxies net.Listener }
 
 func (s sockets) close() {
-	s.secure.Close()
-	if s.clear != nil {
-		s.clear.Close()
+	for _, l := range []net.Listener{s.secure, s.clear, s.proxies} {
+		if l != nil {
+			l.Close()
+		}
 	}
 }
 
-func openAll(secure, clear string) (sockets, error) {
+func openAll(c hauberk.Config) (sockets, error) {
 	var s sockets
-	var err error
-	if s.secure, err = listen("--listen", secure); err != nil || clear == "" {
-		return s, err
+	for _, want := range []struct {
+		flag, addr string
+		to         *net.Listener
+	}{{"--listen", c.Listen, &s.secure}, {"--http", c.HTTP, &s.clear}, {"proxy_http", c.ProxyHTTP, &s.proxies}} {
+		if want.addr == "" || want.addr == hauberk.NoListen {
+			continue
+		}
+		l, err := listen(want.flag, want.addr)
+		if err != nil {
+			s.close()
+			return s, err
+		}
+		*want.to = l
 	}
-	if s.clear, err = listen("--http", clear); err != nil {
-		s.secure.Close()
-	}
-	return s, err
+	return s, nil
 }
 
 // listen opens a port, or says who holds it.
@@ -208,14 +221,19 @@ func holder(addr string) string {
 // requests, the second does not.
 func attend(v voice, chain *hauberk.Chain, server *hauberk.Server, open sockets, signals <-chan os.Signal) error {
 	background, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 3)
+	ended := make(chan error, 4)
 	flushed := make(chan struct{})
 	go func() { defer close(flushed); ended <- chain.Run(background) }()
 	// The rooms end after the requests: the last events must reach the disk.
 	defer func() { cancel(); <-flushed }()
-	go func() { ended <- server.Serve(open.secure) }()
+	if open.secure != nil {
+		go func() { ended <- server.Serve(open.secure) }()
+	}
 	if open.clear != nil {
 		go func() { ended <- server.ServeClear(open.clear) }()
+	}
+	if open.proxies != nil {
+		go func() { ended <- server.ServeProxies(open.proxies) }()
 	}
 	for {
 		select {

@@ -1,0 +1,112 @@
+package hauberk
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/pires/go-proxyproto"
+)
+
+// NoListen as Config.Listen opens no listener with TLS: a trusted proxy ends
+// it.
+const NoListen = "none"
+
+// door is what a listener asks of who connects.
+type door struct {
+	open   func(*countedConn)
+	named  bool // a PROXY header comes first
+	relays bool // trusted proxies alone may come
+}
+
+// admit lets a connection in, or closes it before it costs anything. The
+// order is: who may connect at all, the PROXY header, the cap of connections,
+// TLS.
+func (s *Server) admit(c net.Conn, d door) {
+	p := s.chain.peer(c.RemoteAddr().String())
+	if (d.named || d.relays) && !p.relay {
+		s.chain.harden.Stranger(p.addr)
+		c.Close()
+		return
+	}
+	counted := &countedConn{Conn: c, peer: p, release: func() {}}
+	if !d.named && !s.count(counted, p.relay) {
+		return
+	}
+	s.handshakes.Add(1)
+	go func() {
+		defer s.handshakes.Done()
+		if d.named && !s.name(counted) {
+			return
+		}
+		d.open(counted)
+	}()
+}
+
+// count gives a connection its place among those of its client. Trusted
+// proxies carry many clients and are exempt.
+func (s *Server) count(c *countedConn, exempt bool) bool {
+	if exempt {
+		return true
+	}
+	release, ok := s.chain.harden.Accept(c.peer.addr)
+	if !ok {
+		c.Conn.Close()
+		return false
+	}
+	c.release = sync.OnceFunc(release)
+	return true
+}
+
+// name reads the PROXY header of a connection and counts it as its client's.
+func (s *Server) name(c *countedConn) bool {
+	c.Conn.SetReadDeadline(time.Now().Add(s.timeout))
+	r := bufio.NewReaderSize(c.Conn, 256)
+	addr, of, err := readPROXY(r)
+	if err != nil {
+		s.chain.harden.Unnamed(c.peer.addr, err)
+		c.Conn.Close()
+		return false
+	}
+	c.Conn.SetReadDeadline(time.Time{})
+	c.peer.named, c.peer.relay, c.rest = true, false, r
+	if of == itsClient {
+		c.peer.addr, c.peer.relay = addr, s.chain.proxies.contain(addr)
+	}
+	return s.count(c, c.peer.relay || of == itself)
+}
+
+// origin is for whom a load balancer opened a connection.
+type origin int
+
+const (
+	itsClient origin = iota // the address in the header
+	itself                  // to look whether we are well
+	unknown                 // it cannot say: anybody
+)
+
+// readPROXY reads a PROXY header of either version and nothing behind it.
+func readPROXY(r *bufio.Reader) (netip.Addr, origin, error) {
+	h, err := proxyproto.Read(r)
+	switch {
+	case err != nil:
+		return netip.Addr{}, unknown, err
+	case h.Command == proxyproto.LOCAL && h.Version == 2:
+		return netip.Addr{}, itself, nil
+	case h.Command == proxyproto.LOCAL:
+		return netip.Addr{}, unknown, nil // UNKNOWN in version 1
+	}
+	a, ok := h.SourceAddr.(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}, unknown, fmt.Errorf("the header names no TCP address but family %#02x", byte(h.TransportProtocol))
+	}
+	addr := a.AddrPort().Addr().Unmap()
+	if !addr.IsValid() || addr.IsUnspecified() || addr.IsMulticast() {
+		return netip.Addr{}, unknown, errors.New("the header names an address that no client has")
+	}
+	return addr, itsClient, nil
+}
