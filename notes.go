@@ -58,3 +58,7 @@ func (c *Chain) Notes() []string {
 	}
 	return notes
 }
+
+// Standing says where each public name stands on the ramp of
+// Strict-Transport-Security.
+func (c *Chain) Standing() []string { return c.https.Standing() }

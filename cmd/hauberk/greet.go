@@ -34,6 +34,9 @@ func greet(v voice, l loaded, chain *hauberk.Chain, open sockets) {
 	for _, note := range chain.Notes() {
 		v.line("  %s  %s", v.yellow("weakened"), note)
 	}
+	for _, at := range chain.Standing() {
+		v.line("  HSTS      %s", at)
+	}
 	for _, w := range warnings(l, chain) {
 		v.warn("%s", w)
 	}

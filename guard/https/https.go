@@ -10,7 +10,7 @@
 package https
 
 import (
-	"crypto/tls"
+	"context"
 	"crypto/x509"
 	"embed"
 	"errors"
@@ -37,8 +37,9 @@ type Config struct {
 	// Port is the TLS port that browsers see, for redirects; the default is the
 	// port on which Hauberk listens, or 443.
 	Port int `yaml:"port"`
-	// HSTS is how long a browser shall refuse clear text, 300s by default, at
-	// most 87600h (ten years), in whole seconds.
+	// HSTS is how long a browser shall refuse clear text, at most 87600h (ten
+	// years), in whole seconds. 0 is the ramp: 300 s, a day, 30 days and two
+	// years, each after some time of service at the one before.
 	HSTS time.Duration `yaml:"hsts"`
 	// HSTSSubdomains extends it to every subdomain.
 	HSTSSubdomains bool `yaml:"hsts_subdomains"`
@@ -88,7 +89,8 @@ type Room struct {
 	hosts   hosts
 	files   *keeper
 	ca      *authority
-	tickets *tls.Config
+	tickets *tickets
+	ramp    *ramp
 	headers []string
 	routes  []Config
 	strange atomic.Int64
@@ -111,7 +113,7 @@ func New(c Config, o Options) (*Room, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	r := &Room{c: c, o: o, tickets: &tls.Config{Time: o.Now}}
+	r := &Room{c: c, o: o, tickets: newTickets(o.Now)}
 	var errs []error
 	if c.MinTLS != "" && c.MinTLS != "1.2" && c.MinTLS != "1.3" {
 		errs = append(errs, fmt.Errorf("https.min_tls: %q is not a version: want \"1.2\" or \"1.3\"", c.MinTLS))
@@ -137,6 +139,7 @@ func New(c Config, o Options) (*Room, error) {
 	if err := r.cover(); err != nil {
 		return nil, err
 	}
+	r.ramp = openRamp(r.hosts, o)
 	return r, nil
 }
 
@@ -222,9 +225,29 @@ func (r *Room) Sign(next http.Handler) http.Handler { return guard.Amend(r.amend
 func (r *Room) Principle() *guard.Principle {
 	return &guard.Principle{
 		Name: "https", Number: 5, Files: files,
-		Rules: []*guard.Rule{redirect, clearText, unknownName, reload, expiry, exposed},
+		Rules: []*guard.Rule{redirect, clearText, unknownName, reload, expiry, exposed, hstsStep},
 		Wrap:  func(next http.Handler) http.Handler { return r.Sign(r.Check(next)) },
-		Run:   r.files.run,
+		Run:   r.run,
+	}
+}
+
+// run looks at the files when no handshake does, and climbs the ramp.
+func (r *Room) run(ctx context.Context) error {
+	look, climb := time.NewTicker(lookIdle), time.NewTicker(rampTick)
+	defer look.Stop()
+	defer climb.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			r.ramp.mu.Lock()
+			defer r.ramp.mu.Unlock()
+			r.ramp.write(r.o.Now())
+			return nil
+		case <-look.C:
+			r.files.look()
+		case <-climb.C:
+			r.ramp.climb()
+		}
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"net"
 	"net/netip"
-	"strings"
 	"time"
 
 	"hauberk.dev/guard"
@@ -124,26 +123,4 @@ func address(c net.Conn) string {
 		return ""
 	}
 	return c.RemoteAddr().String()
-}
-
-// wrap seals a session ticket together with its name.
-func (r *Room) wrap(cs tls.ConnectionState, s *tls.SessionState) ([]byte, error) {
-	s.Extra = append(s.Extra, []byte(sniMark+cs.ServerName))
-	return r.tickets.EncryptTicket(cs, s)
-}
-
-// unwrap opens a ticket only under the name that it was made for: a resumed
-// session shows no certificate, so with a ticket of one name a client could
-// otherwise come in under any (RFC 6066, section 3).
-func (r *Room) unwrap(ticket []byte, cs tls.ConnectionState) (*tls.SessionState, error) {
-	s, err := r.tickets.DecryptTicket(ticket, cs)
-	if s == nil || err != nil {
-		return nil, err
-	}
-	for _, e := range s.Extra {
-		if name, ok := strings.CutPrefix(string(e), sniMark); ok && name == cs.ServerName {
-			return s, nil
-		}
-	}
-	return nil, nil
 }
