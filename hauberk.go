@@ -76,7 +76,7 @@ func build(c Config, clearLoopback bool) (*Chain, error) {
 	collect(err)
 	ch.https, err = https.New(c.HTTPS, https.Options{
 		Hosts: ch.sites.tlsNames(), Dir: c.State, Record: ch.record,
-		NoListener: clearLoopback || c.Listen == NoListen, AllowLoopbackClear: clearLoopback,
+		Clear: c.HTTP != "" || c.ProxyHTTP != "", NoListener: clearLoopback || c.Listen == NoListen, AllowLoopbackClear: clearLoopback,
 	})
 	collect(err)
 	ch.csrf, err = csrf.New(c.CSRF)

@@ -176,6 +176,7 @@ var elsewhere = map[string][2]string{
 	"https.certificate-reload": {"guard/https/reload_test.go", "TestAChangedCertificateIsTakenOnlyWhole"},
 	"https.certificate-expiry": {"guard/https/reload_test.go", "TestWhatEndsIsToldOnceADay"},
 	"https.hsts":               {"guard/https/ramp_test.go", "TestHSTSClimbsWithTheTimeOfService"},
+	"https.acme":               {"guard/https/pebble_test.go", "TestAnAuthorityThatIsDownLeavesTheOldCertificate"},
 	"https.key-exposed":        {"guard/https/reload_test.go", "TestAKeyThatEverybodyCanReadIsTold"},
 }
 

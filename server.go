@@ -13,6 +13,7 @@ import (
 
 	"hauberk.dev/guard"
 	"hauberk.dev/guard/harden"
+	"hauberk.dev/guard/https"
 )
 
 // drainTime is how long a stopping server goes on accepting while every
@@ -197,8 +198,12 @@ func (s *Server) sniff(c *countedConn) {
 		c.Close()
 		return
 	}
-	if t.ConnectionState().NegotiatedProtocol == "h2" {
+	switch t.ConnectionState().NegotiatedProtocol {
+	case "h2":
 		s.put(t)
+		return
+	case https.ChallengeProto:
+		t.Close() // the handshake was the answer
 		return
 	}
 	s.put(&secureConn{Conn: s.hooked(t), tls: t, peer: c.peer})

@@ -137,6 +137,13 @@ func (p *ramp) climb() {
 	}
 }
 
+// keep writes at the end.
+func (p *ramp) keep() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.write(p.now())
+}
+
 // write keeps where every name stands.
 func (p *ramp) write(now time.Time) {
 	p.written = now

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"hauberk.dev/guard"
+	"hauberk.dev/guard/https/acme"
 )
 
 var unknownName = &guard.Rule{
@@ -40,6 +41,9 @@ func (r *Room) TLS() *tls.Config {
 		UnwrapSession:  r.unwrap,
 		Time:           r.o.Now,
 	}
+	if r.acme != nil {
+		c.NextProtos = append(c.NextProtos, acme.Proto)
+	}
 	if r.c.MinTLS == "1.3" {
 		c.MinVersion = tls.VersionTLS13
 	}
@@ -51,6 +55,9 @@ func (r *Room) TLS() *tls.Config {
 // guessing, and no browser is taught to click a warning away.
 func (r *Room) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	r.files.look()
+	if r.acme != nil && len(hello.SupportedProtos) == 1 && hello.SupportedProtos[0] == acme.Proto {
+		return r.challenge(hello)
+	}
 	if hello.ServerName == "" {
 		return r.unnamed(hello)
 	}
@@ -71,7 +78,7 @@ func (r *Room) find(h host, hello *tls.ClientHelloInfo) (*tls.Certificate, error
 	if r.ca != nil && h.mintable() {
 		return r.ca.leaf(h)
 	}
-	return nil, nil
+	return r.obtained(h.name, hello)
 }
 
 // unnamed serves a client that names no host. It has asked for an address
@@ -87,6 +94,11 @@ func (r *Room) unnamed(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	}
 	if c := r.files.now(); len(c) > 0 {
 		return c[0], nil
+	}
+	for _, name := range r.public {
+		if c, err := r.obtained(name, hello); err == nil {
+			return c, nil
+		}
 	}
 	for _, p := range r.hosts {
 		if r.ca == nil || !p.mintable() {
