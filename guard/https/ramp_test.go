@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -114,13 +115,13 @@ func TestANameThatNobodyAsksForDoesNotClimb(t *testing.T) {
 
 func TestAClockThatJumpsMakesNoStep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var off time.Duration
-		r := public(t, https.Config{}, https.Options{Now: func() time.Time { return time.Now().Add(off) }})
+		var off atomic.Int64
+		r := public(t, https.Config{}, https.Options{Now: func() time.Time { return time.Now().Add(time.Duration(off.Load())) }})
 		stop := background(t, r)
 		sentHSTS(r, "shop.example.com", "")
 		for _, jump := range []time.Duration{3000 * day, -3000 * day, 400 * day} {
 			synctest.Wait()
-			off += jump
+			off.Add(int64(jump))
 			time.Sleep(3 * time.Minute)
 			if got := sentHSTS(r, "shop.example.com", ""); got != "max-age=300" {
 				t.Errorf("after a jump of %v: got %q, want the first step", jump, got)
