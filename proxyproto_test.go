@@ -286,3 +286,47 @@ func TestTheCapOfConnectionsCountsClientsAndNotProxies(t *testing.T) {
 		g.saw(t, "harden.connections")
 	})
 }
+
+// TestWithoutATLSListenerAPublicNameNeedsNoCertificate serves a site whose TLS
+// a proxy ends.
+func TestWithoutATLSListenerAPublicNameNeedsNoCertificate(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr()
+	l.Close()
+	c, _, err := hauberk.Parse("hauberk.yaml", []byte("listen: none\nproxy_http: "+addr.String()+
+		"\ntrusted_proxies: [127.0.0.1/32]\nsites: [{hosts: [shop.example.com, localhost], access: app, headers: compat}]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Logger = slog.New(slog.DiscardHandler)
+	chain, err := hauberk.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := chain.Server(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, clientOf(r)) }))
+	ended := make(chan error, 1)
+	go func() { ended <- s.ListenAndServe() }()
+	t.Cleanup(func() {
+		s.Close()
+		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+			t.Errorf("got %v, want the server closed", err)
+		}
+	})
+	for end := time.Now().Add(5 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if c, err := net.Dial("tcp", addr.String()); err == nil {
+			c.Close()
+			break
+		} else if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+	if got := asks(knock(t, "127.0.0.1", addr, ""), "X-Forwarded-Proto: https", "X-Forwarded-For: 203.0.113.7"); got != "203.0.113.7 https" {
+		t.Errorf("got %q, want the proxy's client", got)
+	}
+	if got := asks(knock(t, "127.0.0.1", addr, ""), "X-Forwarded-Proto: http", "Accept: text/html"); !strings.HasPrefix(got, "308") {
+		t.Errorf("got %q, want a redirect", got)
+	}
+}
