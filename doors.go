@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,6 +17,31 @@ import (
 // NoListen as Config.Listen opens no listener with TLS: a trusted proxy ends
 // it.
 const NoListen = "none"
+
+// addresses validates where the configuration listens.
+func addresses(c *Config) error {
+	var errs []error
+	for _, a := range []struct{ key, addr string }{{"listen", c.Listen}, {"http", c.HTTP}, {"proxy_http", c.ProxyHTTP}} {
+		if a.addr == "" || a.key == "listen" && a.addr == NoListen {
+			continue
+		}
+		host, port, err := net.SplitHostPort(a.addr)
+		_, bad := strconv.ParseUint(port, 10, 16)
+		switch {
+		case err != nil || bad != nil:
+			errs = append(errs, fmt.Errorf("%s: %q is not an address: want \":8443\" or \"127.0.0.1:8443\"", a.key, a.addr))
+		case host != "" && !listenable(host):
+			errs = append(errs, fmt.Errorf("%s: %q is not a host", a.key, host))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// listenable says that host is an address, or a name that may resolve to one.
+func listenable(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err == nil || validName(strings.ToLower(host))
+}
 
 // door is what a listener asks of who connects.
 type door struct {

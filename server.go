@@ -45,6 +45,11 @@ type Server struct {
 	draining atomic.Bool
 	fresh    sync.Map // connections accepted while draining, not yet asked anything
 	started  sync.Once
+	work     context.Context // of the rooms in the background
+	end      context.CancelFunc
+	begun    atomic.Bool
+	ended    chan struct{}
+	failure  error // of that work, once ended is closed
 
 	mu         sync.Mutex
 	listeners  map[net.Listener]bool
@@ -57,8 +62,9 @@ type Server struct {
 func (c *Chain) Server(h http.Handler) *Server {
 	s := &Server{
 		chain: c, tls: c.https.TLS(), timeout: c.harden.HeaderTime(),
-		queue: newQueue(), listeners: map[net.Listener]bool{},
+		queue: newQueue(), listeners: map[net.Listener]bool{}, ended: make(chan struct{}),
 	}
+	s.work, s.end = context.WithCancel(context.Background())
 	s.http = &http.Server{
 		Handler:                      c.enter(s.drain(c.rooms(h))),
 		DisableGeneralOptionsHandler: true,
@@ -147,7 +153,7 @@ func (s *Server) ServeProxies(l net.Listener) error {
 }
 
 func (s *Server) serve(l net.Listener, d door) error {
-	s.started.Do(func() { go s.http.Serve(s.queue) })
+	s.started.Do(s.start)
 	s.mu.Lock()
 	if s.stopped {
 		s.mu.Unlock()
@@ -162,7 +168,7 @@ func (s *Server) serve(l net.Listener, d door) error {
 		c, err := l.Accept()
 		if err != nil {
 			if s.closing() {
-				return http.ErrServerClosed
+				return s.verdict()
 			}
 			var ne net.Error
 			if !errors.As(err, &ne) || !ne.Timeout() && errors.Is(err, net.ErrClosed) {
@@ -174,6 +180,44 @@ func (s *Server) serve(l net.Listener, d door) error {
 		}
 		delay = 0
 		s.admit(c, d)
+	}
+}
+
+// start begins what a server does but once: net/http's loop, and the rooms'
+// background work, whose failure closes the server.
+func (s *Server) start() {
+	s.begun.Store(true)
+	go s.http.Serve(s.queue)
+	go func() {
+		s.failure = s.chain.Run(s.work)
+		close(s.ended)
+		if s.failure != nil {
+			s.Close()
+		}
+	}()
+}
+
+// verdict is why the server no longer serves.
+func (s *Server) verdict() error {
+	select {
+	case <-s.ended:
+		if s.failure != nil {
+			return s.failure
+		}
+	default:
+	}
+	return http.ErrServerClosed
+}
+
+// rest ends the background work: the last events reach the disk.
+func (s *Server) rest() {
+	s.end()
+	if !s.begun.Load() {
+		return
+	}
+	select {
+	case <-s.ended:
+	case <-time.After(drainTime):
 	}
 }
 
@@ -285,7 +329,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	s.settle(ctx)
-	return s.http.Shutdown(ctx)
+	err := s.http.Shutdown(ctx)
+	s.rest()
+	return err
 }
 
 // Close stops at once.
@@ -296,7 +342,9 @@ func (s *Server) Close() error {
 		l.Close()
 	}
 	s.mu.Unlock()
-	return s.http.Close()
+	err := s.http.Close()
+	s.rest()
+	return err
 }
 
 func (s *Server) closing() bool {

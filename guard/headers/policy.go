@@ -154,8 +154,8 @@ func within(theirs, ours []string, name string) bool {
 	if len(theirs) == 1 && name != "sandbox" && strings.EqualFold(theirs[0], "'none'") {
 		return true
 	}
-	signed := (strings.HasPrefix(name, "script-src") || strings.HasPrefix(name, "style-src")) && slices.ContainsFunc(theirs, isSigned) && !barren(ours)
-	dynamic := slices.ContainsFunc(theirs, func(s string) bool { return strings.EqualFold(s, "'strict-dynamic'") })
+	signed := (strings.HasPrefix(name, "script-src") || strings.HasPrefix(name, "style-src")) && slices.ContainsFunc(theirs, isSigned) && slices.ContainsFunc(ours, isSigned)
+	dynamic := slices.ContainsFunc(theirs, isDynamic) && slices.ContainsFunc(ours, isDynamic)
 	for _, s := range theirs {
 		keyword := s
 		if strings.HasPrefix(s, "'") || strings.HasSuffix(s, ":") {
@@ -163,9 +163,11 @@ func within(theirs, ours []string, name string) bool {
 		}
 		switch {
 		case slices.Contains(ours, s), slices.Contains(ours, keyword):
-		case signed && (isSigned(s) || keyword == "'strict-dynamic'" || keyword == "'unsafe-inline'"):
+		case signed && (isSigned(s) || keyword == "'unsafe-inline'"):
 			// A nonce or a hash names the very scripts that the app means, and
-			// switches 'unsafe-inline' off (CSP Level 3, 6.7.3.2).
+			// switches 'unsafe-inline' off (CSP Level 3, 6.7.3.2). It also lets
+			// inline code run and scripts come from other hosts, so it is
+			// within a policy that has signatures itself, and within no other.
 		case signed && dynamic && strings.HasPrefix(name, "script-src") && (keyword == "https:" || keyword == "http:"):
 			// So does 'strict-dynamic' with hosts and schemes.
 		default:
@@ -175,10 +177,7 @@ func within(theirs, ours []string, name string) bool {
 	return true
 }
 
-// barren says that sources allow nothing at all.
-func barren(sources []string) bool {
-	return len(sources) == 0 || len(sources) == 1 && strings.EqualFold(sources[0], "'none'")
-}
+func isDynamic(s string) bool { return strings.EqualFold(s, "'strict-dynamic'") }
 
 func isSigned(s string) bool {
 	s = strings.ToLower(s)

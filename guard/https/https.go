@@ -81,8 +81,9 @@ type Options struct {
 	Clear bool
 	// Renew is how often obtained certificates are looked at; 0 is 10 minutes.
 	Renew time.Duration
-	// AllowLoopbackClear lets a loopback client with a loopback host pass in
-	// clear text. It is for a handler without a listener of ours.
+	// AllowLoopbackClear lets a loopback client that asked for a loopback host
+	// pass in clear text, if the request came by a listener that is not ours:
+	// what our own listener took carries guard.Conn and is never let pass.
 	AllowLoopbackClear bool
 	// Record takes events outside a request; nil drops them.
 	Record func(guard.Event)
