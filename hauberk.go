@@ -72,6 +72,9 @@ func build(c Config, clearLoopback bool) (*Chain, error) {
 	collect(err)
 	ch.harden, err = harden.New(c.Harden, ch.record)
 	collect(err)
+	if ch.harden != nil {
+		ch.harden.Own(headers.ReportPath)
+	}
 	ch.https, err = https.New(c.HTTPS, https.Options{
 		Hosts: ch.sites.tlsNames(), Dir: c.State, Record: ch.record,
 		NoListener: clearLoopback, AllowLoopbackClear: clearLoopback,
@@ -135,6 +138,7 @@ func (c *Chain) order() []func(http.Handler) http.Handler {
 		c.route,                    //     matched once, on the canonical target
 		c.harden.Routed,            // 14: methods and hidden files, which a route may set
 		c.https.Check,              //  5: redirect or refuse clear text
+		c.headers.Routed,           //  7: hands the app its nonce; browsers' reports, of which csrf knows nothing
 		c.csrf.Principle().Wrap,    //  8: may bind to a session, needs no user
 	}
 }

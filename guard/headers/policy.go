@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"hauberk.dev/guard"
+	"hauberk.dev/internal/origin"
 )
 
 // policy is a Content-Security-Policy that we send.
@@ -21,6 +22,29 @@ type directive struct {
 }
 
 func newPolicy(text string) policy { return policy{[]string{text}, parsePolicy(text)} }
+
+// policies are one policy for names on the net and one for local names, where
+// nothing may be upgraded to TLS that is not there.
+type policies struct {
+	net, local policy
+	differ     bool
+}
+
+func both(text string) policies {
+	p := policies{net: newPolicy(text)}
+	if p.differ = p.net.has("upgrade-insecure-requests"); p.differ {
+		p.local = newPolicy(p.net.without("upgrade-insecure-requests"))
+	}
+	return p
+}
+
+// at returns the policy for answers of host.
+func (p *policies) at(host string) *policy {
+	if p.differ && origin.Local(host) {
+		return &p.local
+	}
+	return &p.net
+}
 
 // parsePolicy reads one policy (CSP Level 3, 2.2.1): of two directives of one
 // name the first counts.
@@ -108,6 +132,8 @@ func (p *policy) heldBy(app []directive) bool {
 	}
 	for _, d := range p.directives {
 		switch d.name {
+		case "report-to", "report-uri":
+			// Who is told of a violation allows nothing.
 		case "base-uri", "form-action", "frame-ancestors", "sandbox":
 			if theirs, found := find(app, d.name); !found || !within(theirs, d.sources, d.name) {
 				return false
