@@ -16,7 +16,7 @@ import (
 // room is an inner room, which its own room alone imports.
 const floors = `
 0: guard internal/origin internal/settings
-1: guard/* internal/attack internal/gateway
+1: guard/* internal/attack internal/crawl internal/gateway
 2: .
 3: internal/demo
 4: cmd/hauberk
@@ -31,7 +31,7 @@ github.com/smallstep/truststore      guard/https
 github.com/prometheus/client_golang  guard/monitor
 github.com/andybalholm/brotli        guard
 github.com/klauspost/compress        guard
-golang.org/x/net                     internal/attack
+golang.org/x/net                     internal/attack internal/crawl
 github.com/spf13/cobra               cmd/hauberk
 modernc.org/sqlite                   internal/demo
 `
