@@ -125,7 +125,7 @@ func Walk(ctx context.Context, start *url.URL, o Options) (*Result, error) {
 		w.notes = append(w.notes, fmt.Sprintf("%d pages were visited and more are there: --pages raises the bound", o.Pages))
 	}
 	if len(w.visited) == 0 {
-		return nil, fmt.Errorf("%s: no page of HTML answers there", start)
+		return nil, fmt.Errorf("%s: no page of HTML answers there: %s", start, strings.Join(w.notes, "; "))
 	}
 	if err := w.again(ctx, begin); err != nil {
 		return nil, err
@@ -163,8 +163,8 @@ func same(a, b *url.URL) bool { return a.Scheme == b.Scheme && strings.EqualFold
 func (w *walk) visit(ctx context.Context, u *url.URL) error {
 	p, err := w.fetch(ctx, u, false)
 	if err != nil {
-		if ctx.Err() != nil || len(w.visited) == 0 && u.String() == w.start.String() {
-			return err
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 		w.notes = append(w.notes, err.Error())
 		return nil

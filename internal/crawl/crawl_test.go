@@ -31,7 +31,9 @@ func site(t *testing.T) *httptest.Server {
 		"<script src=/a.js></script><script src=https://127.0.0.1:2/b.js></script><script type=importmap>{\"imports\":{}}</script>"+
 		`<a href=/time>1</a><a href=/cookie>2</a><a href=/agent>3</a><a href="/search?q=%3Cscript%3Eevil()%3C/script%3E">4</a><a href="/by?id=1">5</a><a href="/echo/<script>path()</script>">6</a>`+
 		`<a href=/moved>7</a><a href=/latin>8</a><a href=/gone>9</a><a href=/handlers>10</a><a href=https://127.0.0.1:5/>11</a><a href=/.hauberk/x>12</a><a href=/late>13</a><a href=/builds>14</a>`))
-	mux.HandleFunc("/time", html(func(*http.Request) string { return fmt.Sprintf("<script>at(%d)</script><script>shared()</script>", served.Add(1)) }))
+	mux.HandleFunc("/time", html(func(*http.Request) string {
+		return fmt.Sprintf("<script>at(%d)</script><script>shared()</script>", served.Add(1))
+	}))
 	mux.HandleFunc("/cookie", html(func(r *http.Request) string { return "<script>cookie('" + r.Header.Get("Cookie") + "')</script>" }))
 	mux.HandleFunc("/agent", html(func(r *http.Request) string { return "<script>agent('" + r.UserAgent() + "')</script>" }))
 	mux.HandleFunc("/search", html(func(r *http.Request) string { return "You asked for " + r.FormValue("q") + "<script>search()</script>" }))
@@ -50,7 +52,9 @@ func site(t *testing.T) *httptest.Server {
 	})
 	mux.Handle("/handlers", fixed(`<button onclick="go()">x</button><a href="javascript:old()">y</a><svg onload="draw()"></svg>`))
 	seconds := time.Now()
-	mux.HandleFunc("/late", html(func(*http.Request) string { return fmt.Sprintf("<script>second(%d)</script>", int(time.Since(seconds).Seconds())) }))
+	mux.HandleFunc("/late", html(func(*http.Request) string {
+		return fmt.Sprintf("<script>second(%d)</script>", int(time.Since(seconds).Seconds()))
+	}))
 	mux.Handle("/builds", fixed(`<script>const s = document.createElement('script'); s.textContent = 'built()'; document.head.append(s); const a = document.createElement('a'); a.href = '/found'; document.documentElement.append(a); fetch('https://127.0.0.1:1/api').catch(() => {})</script>`))
 	mux.Handle("/found", fixed("<script>found()</script>"))
 	mux.HandleFunc("/", http.NotFound)
