@@ -138,6 +138,7 @@ func (c *Chain) order() []func(http.Handler) http.Handler {
 		c.route,                    //     matched once, on the canonical target
 		c.harden.Routed,            // 14: methods and hidden files, which a route may set
 		c.https.Check,              //  5: redirect or refuse clear text
+		c.fault.Routed,             //  6: no parts of what is held against leaks
 		c.headers.Routed,           //  7: hands the app its nonce; browsers' reports, of which csrf knows nothing
 		c.csrf.Principle().Wrap,    //  8: may bind to a session, needs no user
 	}
