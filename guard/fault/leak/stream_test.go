@@ -55,10 +55,10 @@ func ordinary(n int) []byte {
 }
 
 func TestALeakIsFoundWhereverItStandsInAStream(t *testing.T) {
-	page := ordinary(20 << 10)
+	page := ordinary(12 << 10)
 	for name, body := range corpus(t, "leaks") {
 		kind := mediaType(name)
-		for _, at := range []int{0, 1, 4095, 4096, 4000, 8190, 10000, len(page)} {
+		for _, at := range []int{0, 4000, 4095, 8190, len(page)} {
 			whole := append(append(append([]byte(nil), page[:at]...), '\n'), body...)
 			whole = append(append(whole, '\n'), page[at:]...)
 			if _, ok := stream(kind, whole); !ok {
@@ -76,7 +76,7 @@ func TestAStreamIsFoundAlikeHoweverItIsSplit(t *testing.T) {
 		kind := mediaType(name)
 		whole := append(append(append([]byte(nil), page...), '\n'), body...)
 		want, found := stream(kind, whole)
-		for i := 0; i <= len(body); i += 1 + len(body)/300 {
+		for i := 0; i <= len(body); i += 1 + len(body)/50 {
 			cut := len(page) + i
 			if got, ok := stream(kind, whole[:cut], whole[cut:]); ok != found || got != want {
 				t.Errorf("%s split at %d: got %v, want %v", name, cut, got, want)
