@@ -2,12 +2,16 @@
 
 GO ?= go
 FUZZTIME ?= 20s
+SOAK ?= 10
+TEST = $(GO) run -C tools ./gotest
 BIN ?= $(or $(shell $(GO) env GOBIN),$(shell $(GO) env GOPATH)/bin)
 
 .PHONY: test check unit race lint fuzz e2e soak bench install demo schema tools
 
-## test: everything; says what it installs
-test: tools check e2e
+## test: everything; says what it installs, and at its end what it skipped and why
+test: tools
+	@f=$$(mktemp); HAUBERK_SKIPS=$$f $(MAKE) --no-print-directory check e2e; s=$$?; \
+	if [ -s $$f ]; then echo "== skipped in all"; sort -u $$f; else echo "== nothing was skipped"; fi; rm -f $$f; exit $$s
 
 ## check: gofmt, vet, staticcheck, race tests, floors, rooms, 20 s of each fuzz target
 check: lint race fuzz
@@ -18,19 +22,22 @@ lint:
 	@echo "== staticcheck"; d=$$(mktemp -d); (cd tools && $(GO) build -o $$d/staticcheck honnef.co/go/tools/cmd/staticcheck) && $$d/staticcheck ./... ; s=$$?; rm -rf $$d; exit $$s
 
 race:
-	$(GO) test -race -timeout 20m $$($(GO) list ./... | grep -v -e /e2e -e /bench)
-	$(GO) test -count=1 -timeout 10m -v -run Test ./bench
+	$(TEST) -race -timeout 20m $$($(GO) list ./... | grep -v -e /e2e -e /bench)
+	$(TEST) -count=1 -timeout 10m -v -run Test ./bench
+	cd tools && $(GO) test ./gotest
 
 fuzz:
 	./tools/fuzz.sh $(FUZZTIME)
 
 ## e2e: the built binary, a real Express app, a real browser
 e2e:
-	$(GO) test -timeout 30m ./e2e/...
+	$(TEST) -timeout 30m ./e2e/...
 
-## soak: the slow proofs, repeated
-soak:
-	HAUBERK_SOAK=1 $(GO) test -timeout 3h -count=1 ./e2e/... ./guard/... .
+## soak: the slow proofs, SOAK=10 times as long: stops, slow heads, mutations against Node, fuzzing
+soak: tools
+	@echo "== the slow proofs, $(SOAK) times as long; SOAK=N for another length"
+	HAUBERK_SOAK=$(SOAK) $(TEST) -v -count=1 -timeout 24h -run '^(TestAStop.*|TestSlowHeads.*|TestNodeReads.*)$$' ./e2e ./guard/harden/wire
+	./tools/fuzz.sh $$(($(SOAK) * $(FUZZTIME:s=)))s
 
 ## bench: the comparison with peers, side by side in one run
 bench:
@@ -40,6 +47,7 @@ bench:
 install:
 	$(GO) install ./cmd/hauberk
 	@echo "installed $(BIN)/hauberk"
+	@case ":$$PATH:" in *":$(BIN):"*) ;; *) echo "your shell does not look there yet: export PATH=\"$(BIN):\$$PATH\"";; esac
 
 demo:
 	$(GO) run ./cmd/hauberk demo

@@ -1,6 +1,7 @@
 package hauberk
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -9,21 +10,23 @@ import (
 	"hauberk.dev/internal/gateway"
 )
 
+// Reachable says which sites name no upstream. A gateway needs them all; a
+// library needs none, so New does not ask.
+func (c Config) Reachable() error {
+	var errs []error
+	for i := range c.Sites {
+		if c.Sites[i].To == "" {
+			errs = append(errs, fmt.Errorf("sites[%d].to: missing: say where the app listens, like localhost:3000", i))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // Gateway returns the innermost handler for a configuration whose sites have
 // upstreams: it forwards.
 func (c *Chain) Gateway() (http.Handler, error) {
-	for i := range c.config.Sites {
-		if c.config.Sites[i].To == "" {
-			return nil, fmt.Errorf("sites[%d].to: missing: say where the app listens, like localhost:3000", i)
-		}
-	}
-	for n, to := range c.sites.upstreams {
-		if to == "" {
-			continue
-		}
-		if _, err := gateway.Parse(to); err != nil {
-			return nil, fmt.Errorf("%s.to: %w", c.sites.paths[n], err)
-		}
+	if err := c.config.Reachable(); err != nil {
+		return nil, err
 	}
 	return gateway.New(gateway.Options{
 		Upstreams: c.sites.upstreams,

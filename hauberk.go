@@ -16,6 +16,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"hauberk.dev/guard"
@@ -34,6 +35,7 @@ type Chain struct {
 	sites      *sites
 	exceptions []exception
 	log        *slog.Logger
+	running    atomic.Bool
 
 	monitor *monitor.Room
 	headers *headers.Room
@@ -45,9 +47,19 @@ type Chain struct {
 
 // New builds the chain. It validates everything and reports every mistake at
 // once, each with the path of its key: "csrf.trusted_origins[2]: …".
-func New(c Config) (*Chain, error) { return build(c, false) }
+func New(c Config) (*Chain, error) {
+	if c.State != "" {
+		// Keys are made only where nothing else is wrong.
+		dry := c
+		dry.State, dry.Record, dry.Logger = "", nil, slog.New(slog.DiscardHandler)
+		if _, err := build(dry, false); err != nil {
+			return nil, err
+		}
+	}
+	return build(c, false)
+}
 
-func build(c Config, clearLoopback bool) (*Chain, error) {
+func build(c Config, unlistened bool) (*Chain, error) {
 	if c.HTTPS.Port == 0 {
 		c.HTTPS.Port = tlsPort(c.Listen)
 	}
@@ -55,38 +67,56 @@ func build(c Config, clearLoopback bool) (*Chain, error) {
 	if ch.log == nil {
 		ch.log = slog.Default()
 	}
-	var err error
 	var errs []error
 	collect := func(e error) {
 		if e != nil {
 			errs = append(errs, e)
 		}
 	}
+	var err error
 	ch.sites, err = compileSites(&c)
 	collect(err)
+	collect(addresses(&c))
+	// A room whose section is wrong stands in with its defaults, so that the
+	// mistakes of sites, routes and exceptions come to light at once too.
+	wrong := map[any]bool{}
 	ch.monitor, err = monitor.New(c.Monitor, monitor.Options{Log: ch.log, Dir: c.State})
-	collect(err)
-	ch.headers, err = headers.New(c.Headers)
-	collect(err)
-	ch.fault, err = fault.New(c.Fault)
-	collect(err)
-	ch.harden, err = harden.New(c.Harden, ch.record)
-	collect(err)
-	if ch.harden != nil {
-		ch.harden.Own(headers.ReportPath)
-	}
-	ch.https, err = https.New(c.HTTPS, https.Options{
-		Hosts: ch.sites.tlsNames(), Dir: c.State, Record: ch.record,
-		NoListener: clearLoopback, AllowLoopbackClear: clearLoopback,
-	})
-	collect(err)
-	ch.csrf, err = csrf.New(c.CSRF)
-	collect(err)
-	if len(errs) == 0 {
-		collect(ch.furnish())
-		ch.exceptions, err = compileExceptions(c.Exceptions, ch.Principles())
+	if err != nil {
 		collect(err)
+		ch.monitor, _ = monitor.New(monitor.Config{}, monitor.Options{Log: ch.log})
 	}
+	if ch.headers, err = headers.New(c.Headers); err != nil {
+		collect(err)
+		ch.headers, _ = headers.New(headers.Config{})
+		wrong[ch.sites.sections[0].Headers] = true
+	}
+	if ch.fault, err = fault.New(c.Fault); err != nil {
+		collect(err)
+		ch.fault, _ = fault.New(fault.Config{})
+		wrong[ch.sites.sections[0].Fault] = true
+	}
+	if ch.harden, err = harden.New(c.Harden, ch.record); err != nil {
+		collect(err)
+		ch.harden, _ = harden.New(harden.Config{}, ch.record)
+		wrong[ch.sites.sections[0].Harden] = true
+	}
+	ch.harden.Own(headers.ReportPath)
+	if ch.https, err = https.New(c.HTTPS, https.Options{
+		Hosts: ch.sites.tlsNames(), Dir: c.State, Record: ch.record,
+		NoListener: unlistened, AllowLoopbackClear: true,
+	}); err != nil {
+		collect(err)
+		ch.https, _ = https.New(https.Config{}, https.Options{NoListener: true})
+		wrong[ch.sites.sections[0].HTTPS] = true
+	}
+	if ch.csrf, err = csrf.New(c.CSRF); err != nil {
+		collect(err)
+		ch.csrf, _ = csrf.New(csrf.Config{})
+		wrong[ch.sites.sections[0].CSRF] = true
+	}
+	collect(ch.furnish(wrong))
+	ch.exceptions, err = compileExceptions(c.Exceptions, ch.Principles())
+	collect(err)
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -169,12 +199,12 @@ func (c *Chain) enter(next http.Handler) http.Handler {
 		x := &guard.Exchange{
 			ID: newID(), Start: time.Now(),
 			Secure: r.TLS != nil, Method: r.Method, Route: c.sites.top,
-			Sink: c.record, Excuse: c.excuse,
+			Stall: c.harden.Idle(), Sink: c.record, Excuse: c.excuse,
 		}
 		if a, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 			x.Client = a.Addr().Unmap()
 		}
-		x.Local = x.Client.IsLoopback() && isLocal(hostName(r.Host))
+		x.Local = x.Client.IsLoopback() && isLocal(hostName(r.Host)) && !relayed(r.Header)
 		if st := c.sites.find(r.Host); st != nil {
 			x.Route = st.base // error pages before the match are the site's
 		}
@@ -187,6 +217,17 @@ func (c *Chain) enter(next http.Handler) http.Handler {
 	})
 }
 
+// relayed says that something stands before us: then a loopback address is
+// the relay's, and whoever sits behind it is a stranger.
+func relayed(h http.Header) bool {
+	for _, name := range []string{"Via", "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-Ip", "Cf-Connecting-Ip", "True-Client-Ip"} {
+		if _, ok := h[name]; ok {
+			return true
+		}
+	}
+	return false
+}
+
 // newID returns 128 random bits in hex.
 func newID() string {
 	var raw [16]byte
@@ -197,33 +238,44 @@ func newID() string {
 }
 
 // furnish hands the rooms their settings for each route, and each other's
-// methods.
-func (c *Chain) furnish() error {
+// methods. A section that several routes share is wrong once.
+func (c *Chain) furnish(wrong map[any]bool) error {
 	var errs []error
-	for n := range c.sites.sections {
-		at := c.sites.paths[n]
+	for n, s := range c.sites.sections {
 		if n == 0 {
 			c.csrf.Trust(0, c.headers.CORSOrigins(0))
 			continue
 		}
-		s := c.sites.sections[n]
 		secure := *s.HTTPS
 		if secure.Port == 0 {
 			secure.Port = c.config.HTTPS.Port
 		}
-		for _, err := range []error{
-			c.headers.Route(n, *s.Headers), c.fault.Route(n, *s.Fault),
-			c.harden.Route(n, *s.Harden), c.https.Route(n, secure), c.csrf.Route(n, *s.CSRF),
+		for _, set := range []struct {
+			section any
+			err     error
+		}{
+			{s.Headers, c.headers.Route(n, *s.Headers)}, {s.Fault, c.fault.Route(n, *s.Fault)},
+			{s.Harden, c.harden.Route(n, *s.Harden)}, {s.HTTPS, c.https.Route(n, secure)},
+			{s.CSRF, c.csrf.Route(n, *s.CSRF)},
 		} {
-			errs = append(errs, prefixed(at+".", err)...)
+			if set.err != nil && !wrong[set.section] {
+				wrong[set.section] = true
+				errs = append(errs, prefixed(c.sites.paths[n]+".", set.err)...)
+			}
 		}
 		c.csrf.Trust(n, c.headers.CORSOrigins(n))
 	}
 	return errors.Join(errs...)
 }
 
-// Run does the background work of all rooms until ctx is done or one fails.
+// Run does the background work of all rooms until ctx is done or one fails: it
+// writes the events to the disk, looks after certificates, opens the private
+// listener. A Server runs it by itself; a second call only waits.
 func (c *Chain) Run(ctx context.Context) error {
+	if !c.running.CompareAndSwap(false, true) {
+		<-ctx.Done()
+		return nil
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ends := make(chan error)

@@ -2,13 +2,14 @@ package hauberk
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
-	"strings"
 	"time"
 )
 
 // Notes says in words what the configuration weakens, for the start and for
-// every audit.
+// every audit: what the rooms find weaker than their defaults, level by level,
+// what a site leaves to the app, and every exception.
 func (c *Chain) Notes() []string {
 	var notes []string
 	for i := range c.config.Sites {
@@ -21,40 +22,68 @@ func (c *Chain) Notes() []string {
 			notes = append(notes, fmt.Sprintf("%s: method_override: %s — a POST may name another method there", who, s.MethodOverride))
 		}
 	}
-	for n := range c.sites.sections {
-		if n == 0 {
-			continue
+	notes = append(notes, named("monitor", c.config.Monitor.Weakened())...)
+	for n, s := range c.sites.sections {
+		var above []string
+		where := ""
+		if n > 0 {
+			above, where = c.sites.sections[c.sites.parents[n]].weakened(), c.sites.paths[n]+": "
 		}
-		s, where := c.sites.sections[n], c.sites.paths[n]
-		if s.Headers.Profile == "compat" && (n == 1 || c.sites.sections[n].Headers != c.sites.sections[n-1].Headers) {
-			notes = append(notes, where+": headers: compat — scripts of the page are not restricted yet")
-		}
-		for _, o := range s.CSRF.TrustedOrigins {
-			if n == 1 || c.sites.sections[n].CSRF != c.sites.sections[n-1].CSRF {
-				notes = append(notes, fmt.Sprintf("%s: csrf.trusted_origins: %s may send requests", where, strconv.Quote(o)))
-			}
-		}
-		for _, o := range s.Headers.CORSOrigins {
-			if n == 1 || c.sites.sections[n].Headers != c.sites.sections[n-1].Headers {
-				notes = append(notes, fmt.Sprintf("%s: headers.cors_origins: %s may read answers", where, strconv.Quote(o)))
+		for _, line := range s.weakened() {
+			// A site need not repeat the top level, nor a top level that every
+			// site replaces be mentioned.
+			if !slices.Contains(above, line) && (n > 0 || c.prevails(line)) {
+				notes = append(notes, where+line)
 			}
 		}
 	}
 	for i := range c.exceptions {
-		e := &c.exceptions[i]
-		where := "everywhere"
-		if e.On != "" {
-			where = "on " + strconv.Quote(e.On)
-		}
-		if e.Field != "" {
-			where += ", field " + strconv.Quote(e.Field)
-		}
-		until := e.Until.Format(time.DateOnly)
-		if !time.Now().Before(e.Until) {
-			notes = append(notes, fmt.Sprintf("exceptions[%d]: %s %s has lapsed on %s: the rule applies again", i, e.Rule, where, until))
-			continue
-		}
-		notes = append(notes, fmt.Sprintf("exceptions[%d]: %s is not enforced %s until %s: %s", i, e.Rule, where, until, strings.TrimSpace(strconv.Quote(e.Because))))
+		notes = append(notes, c.exceptions[i].note(i))
 	}
 	return notes
+}
+
+// prevails says whether a weakness of the top level holds in some site.
+func (c *Chain) prevails(line string) bool {
+	if len(c.sites.all) == 0 {
+		return true
+	}
+	for _, st := range c.sites.all {
+		if slices.Contains(c.sites.sections[st.base.N].weakened(), line) {
+			return true
+		}
+	}
+	return false
+}
+
+// weakened gathers what the rooms say of one level.
+func (s Sections) weakened() []string {
+	return slices.Concat(
+		named("headers", s.Headers.Weakened()), named("fault", s.Fault.Weakened()),
+		named("harden", s.Harden.Weakened()), named("https", s.HTTPS.Weakened()), named("csrf", s.CSRF.Weakened()),
+	)
+}
+
+func named(room string, lines []string) []string {
+	out := make([]string, len(lines))
+	for i, line := range lines {
+		out[i] = room + "." + line
+	}
+	return out
+}
+
+// note says what an exception lets through, or that it has lapsed.
+func (e *exception) note(i int) string {
+	where := "everywhere"
+	if e.On != "" {
+		where = "on " + strconv.Quote(e.On)
+	}
+	if e.Field != "" {
+		where += ", field " + strconv.Quote(e.Field)
+	}
+	until := e.Until.Format(time.DateOnly)
+	if !time.Now().Before(e.Until) {
+		return fmt.Sprintf("exceptions[%d]: %s %s has lapsed on %s: the rule applies again", i, e.Rule, where, until)
+	}
+	return fmt.Sprintf("exceptions[%d]: %s is not enforced %s until %s: %s", i, e.Rule, where, until, strconv.Quote(e.Because))
 }

@@ -2,7 +2,10 @@ package hauberk
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
 	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -26,6 +29,7 @@ func (c *Chain) override(st *site, x *guard.Exchange, r *http.Request) error {
 	x.Method = r.Method
 	header, query := headerOverride(r), queryOverride(r)
 	if header != "" && query != "" && header != query {
+		x.Claimed = header + "," + query // no method: should this be excused, no room takes it for one
 		return harden.Override(header + " and " + query)
 	}
 	claimed := header + query
@@ -40,11 +44,15 @@ func (c *Chain) override(st *site, x *guard.Exchange, r *http.Request) error {
 		named = query
 	case "body":
 		var err error
-		if named, err = bodyOverride(r); err != nil {
+		if named, err = c.bodyOverride(st, x, r); err != nil {
 			return err
 		}
 	}
 	if named != "" && r.Method == http.MethodPost {
+		if claimed != "" && claimed != named {
+			x.Claimed = named + "," + claimed
+			return harden.Override(named + " and " + claimed)
+		}
 		x.Method, x.Claimed = named, r.Method
 		return nil
 	}
@@ -94,7 +102,10 @@ func methodIn(pairs string) string {
 	var found []string
 	for pair := range strings.SplitSeq(pairs, "&") {
 		key, value, _ := strings.Cut(pair, "=")
-		if k, err := url.QueryUnescape(key); err != nil || k != "_method" {
+		// A parser of nested forms reads "_method[]" as a list, whose first is
+		// believed, and "[_method]" as the name itself.
+		k, err := url.QueryUnescape(key)
+		if err != nil || k != "_method" && !strings.HasPrefix(k, "_method[") && !strings.HasPrefix(k, "[_method]") {
 			continue
 		}
 		v, err := url.QueryUnescape(value)
@@ -106,11 +117,26 @@ func methodIn(pairs string) string {
 	return strings.Join(found, ",")
 }
 
-// bodyOverride reads the head of a form and puts it back.
-func bodyOverride(r *http.Request) (string, error) {
-	kind, _, _ := strings.Cut(r.Header.Get("Content-Type"), ";")
-	if r.Method != http.MethodPost || !strings.EqualFold(strings.TrimSpace(kind), "application/x-www-form-urlencoded") {
+// errUnreadable says that a body may name a method in a way that an app's
+// parser sees and this reader does not.
+var errUnreadable = errors.New("a body in which no method can be read")
+
+// bodyOverride reads the head of a form or a JSON object and puts it back.
+// Where it cannot read what an app might, the request is refused if any other
+// method would change the decision; text that is meant to be read and cannot
+// be is always refused.
+func (c *Chain) bodyOverride(st *site, x *guard.Exchange, r *http.Request) (string, error) {
+	if r.Method != http.MethodPost || r.Body == nil || r.Body == http.NoBody {
 		return "", nil
+	}
+	kind, params, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	form := kind == "application/x-www-form-urlencoded"
+	readable := form || kind == "application/json" || strings.HasSuffix(kind, "+json")
+	if !readable || r.Header.Get("Content-Encoding") != "" {
+		return "", c.opaque(st, x)
+	}
+	if charset := params["charset"]; charset != "" && !strings.EqualFold(charset, "utf-8") {
+		return "", harden.Override(errUnreadable.Error())
 	}
 	head, err := io.ReadAll(io.LimitReader(r.Body, maxOverrideBody+1))
 	if err != nil {
@@ -121,7 +147,73 @@ func bodyOverride(r *http.Request) (string, error) {
 		io.Closer
 	}{io.MultiReader(bytes.NewReader(head), r.Body), r.Body}
 	if len(head) > maxOverrideBody {
-		return "", harden.Override("a form that is too long to look for one").WithStatus(http.StatusRequestEntityTooLarge)
+		return "", c.opaque(st, x)
 	}
-	return methodIn(string(head)), nil
+	var named string
+	if form {
+		named, err = methodInForm(string(head))
+	} else {
+		named, err = methodInJSON(head)
+	}
+	if err != nil {
+		return "", harden.Override(err.Error())
+	}
+	return named, nil
+}
+
+// opaque refuses a body that nobody can look into where another method of the
+// path leads to another route, or may not pass at all.
+func (c *Chain) opaque(st *site, x *guard.Exchange) error {
+	if st.match.split(x.Path) {
+		return harden.Override(errUnreadable.Error())
+	}
+	at := *x
+	at.Route = st.base
+	if n, _, _ := st.match.match(http.MethodPost, x.Path); n > 0 {
+		at.Route = st.routes[n-1]
+	}
+	for _, m := range []string{http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		if !c.harden.Allows(&at, m) {
+			return harden.Override(errUnreadable.Error())
+		}
+	}
+	return nil
+}
+
+// methodInForm finds _method in a form, also where a parser makes lists and
+// objects of brackets.
+func methodInForm(pairs string) (string, error) {
+	for pair := range strings.SplitSeq(pairs, "&") {
+		key, _, _ := strings.Cut(pair, "=")
+		k, err := url.QueryUnescape(key)
+		if err != nil {
+			k = key
+		}
+		if k != "_method" && strings.Contains(k, "_method") {
+			return "", errUnreadable
+		}
+	}
+	return methodIn(pairs), nil
+}
+
+// methodInJSON finds _method in an object, the last one as parsers do. A body
+// that some parser may read and this one does not is an error.
+func methodInJSON(body []byte) (string, error) {
+	var object map[string]json.RawMessage
+	if err := json.Unmarshal(body, &object); err != nil {
+		var list []json.RawMessage
+		if json.Unmarshal(body, &list) == nil {
+			return "", nil // a list has no keys
+		}
+		return "", errUnreadable
+	}
+	raw, found := object["_method"]
+	if !found {
+		return "", nil
+	}
+	var m string
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return "", errUnreadable
+	}
+	return strings.ToUpper(strings.TrimSpace(m)), nil
 }

@@ -165,6 +165,9 @@ var incident = regexp.MustCompile(`[0-9a-f]{32}`)
 // alike compares what came through the two doors but for date and ids.
 func alike(library, gateway []attack.Response) error {
 	var errs []error
+	if len(library) != len(gateway) {
+		errs = append(errs, fmt.Errorf("the number of answers differs: library %d, gateway %d", len(library), len(gateway)))
+	}
 	for i := range min(len(library), len(gateway)) {
 		l, g := neutral(library[i]), neutral(gateway[i])
 		differ := func(what string, a, b any) {

@@ -1,6 +1,7 @@
 package hauberk_test
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -224,15 +225,7 @@ func TestEveryRuleHasAnAttackAndItsInnocentTwin(t *testing.T) {
 	for i, c := range attacks {
 		for _, rule := range c.Rules() {
 			attacked[rule] = true
-			for _, next := range attacks[i+1:] {
-				if next.File != c.File {
-					break
-				}
-				if !next.Refused() {
-					twinned[rule] = true
-					break
-				}
-			}
+			twinned[rule] = twinned[rule] || twinBehind(attacks[i:], rule)
 		}
 	}
 	known := map[string]bool{}
@@ -256,6 +249,40 @@ func TestEveryRuleHasAnAttackAndItsInnocentTwin(t *testing.T) {
 	}
 }
 
+// twinBehind says whether the first case behind an attack that is no further
+// attack on the same rule is innocent.
+func twinBehind(cases []attack.Case, rule string) bool {
+	for _, next := range cases[1:] {
+		if next.File != cases[0].File {
+			return false
+		}
+		if !slices.Contains(next.Rules(), rule) {
+			return !next.Refused()
+		}
+	}
+	return false
+}
+
+// TestATwinStandsDirectlyBehindItsAttack shows that the check can fail.
+func TestATwinStandsDirectlyBehindItsAttack(t *testing.T) {
+	const one, other, innocent = "# One.\nGET /\n-> 403 a.one\n", "# Other.\nGET /\n-> 403 a.other\n", "# Fine.\nGET /\n-> 200\n"
+	for src, want := range map[string]bool{
+		one + innocent:         true,
+		one + one + innocent:   true,
+		one + other + innocent: false,
+		one + other:            false,
+		one:                    false,
+	} {
+		cases, err := attack.Parse("x", []byte(src))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := twinBehind(cases, "a.one"); got != want {
+			t.Errorf("got %t, want %t for\n%s", got, want, src)
+		}
+	}
+}
+
 // TestAttacksFailAndTwinsPassThroughBothDoors replays every file of every room
 // over real sockets: around a handler, and through the gateway.
 func TestAttacksFailAndTwinsPassThroughBothDoors(t *testing.T) {
@@ -270,6 +297,25 @@ func TestAttacksFailAndTwinsPassThroughBothDoors(t *testing.T) {
 				t.Errorf("%s\n%v", c.Title, err)
 			}
 		})
+	}
+}
+
+// TestDoorsThatAnswerDifferentlyAreTold shows that the comparison can fail.
+func TestDoorsThatAnswerDifferentlyAreTold(t *testing.T) {
+	ok, other := attack.Response{Status: 200}, attack.Response{Status: 404}
+	for _, c := range []struct {
+		name             string
+		library, gateway []attack.Response
+		want             string
+	}{
+		{"the same", []attack.Response{ok}, []attack.Response{ok}, ""},
+		{"another status", []attack.Response{ok}, []attack.Response{other}, "answer 1: status differs: library 200, gateway 404"},
+		{"an answer less", []attack.Response{ok, ok}, []attack.Response{ok}, "the number of answers differs: library 2, gateway 1"},
+		{"an answer more", nil, []attack.Response{ok}, "the number of answers differs: library 0, gateway 1"},
+	} {
+		if got := fmt.Sprint(hauberk.Alike(c.library, c.gateway)); got != cmp.Or(c.want, "<nil>") {
+			t.Errorf("%s: got %s, want %q", c.name, got, c.want)
+		}
 	}
 }
 

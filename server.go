@@ -4,10 +4,13 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +26,31 @@ const drainTime = 500 * time.Millisecond
 
 // defaultListen is where TLS is served when nobody says where.
 const defaultListen = ":8443"
+
+// addresses validates where the configuration listens.
+func addresses(c *Config) error {
+	var errs []error
+	for _, a := range []struct{ key, addr string }{{"listen", c.Listen}, {"http", c.HTTP}} {
+		if a.addr == "" {
+			continue
+		}
+		host, port, err := net.SplitHostPort(a.addr)
+		_, bad := strconv.ParseUint(port, 10, 16)
+		switch {
+		case err != nil || bad != nil:
+			errs = append(errs, fmt.Errorf("%s: %q is not an address: want \":8443\" or \"127.0.0.1:8443\"", a.key, a.addr))
+		case host != "" && !listenable(host):
+			errs = append(errs, fmt.Errorf("%s: %q is not a host", a.key, host))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// listenable says that host is an address, or a name that may resolve to one.
+func listenable(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err == nil || validName(strings.ToLower(host))
+}
 
 // tlsPort is the port of an address, for redirects to it.
 func tlsPort(addr string) int {
@@ -45,6 +73,11 @@ type Server struct {
 	draining atomic.Bool
 	fresh    sync.Map // connections accepted while draining, not yet asked anything
 	started  sync.Once
+	work     context.Context // of the rooms in the background
+	end      context.CancelFunc
+	begun    atomic.Bool
+	ended    chan struct{}
+	failure  error // of that work, once ended is closed
 
 	mu         sync.Mutex
 	listeners  map[net.Listener]bool
@@ -57,8 +90,9 @@ type Server struct {
 func (c *Chain) Server(h http.Handler) *Server {
 	s := &Server{
 		chain: c, tls: c.https.TLS(), timeout: c.harden.HeaderTime(),
-		queue: newQueue(), listeners: map[net.Listener]bool{},
+		queue: newQueue(), listeners: map[net.Listener]bool{}, ended: make(chan struct{}),
 	}
+	s.work, s.end = context.WithCancel(context.Background())
 	s.http = &http.Server{
 		Handler:                      c.enter(s.drain(c.rooms(h))),
 		DisableGeneralOptionsHandler: true,
@@ -115,7 +149,7 @@ func (s *Server) Serve(l net.Listener) error { return s.serve(l, s.sniff) }
 func (s *Server) ServeClear(l net.Listener) error { return s.serve(l, s.clear) }
 
 func (s *Server) serve(l net.Listener, open func(net.Conn)) error {
-	s.started.Do(func() { go s.http.Serve(s.queue) })
+	s.started.Do(s.start)
 	s.mu.Lock()
 	if s.stopped {
 		s.mu.Unlock()
@@ -130,7 +164,7 @@ func (s *Server) serve(l net.Listener, open func(net.Conn)) error {
 		c, err := l.Accept()
 		if err != nil {
 			if s.closing() {
-				return http.ErrServerClosed
+				return s.verdict()
 			}
 			var ne net.Error
 			if !errors.As(err, &ne) || !ne.Timeout() && errors.Is(err, net.ErrClosed) {
@@ -142,6 +176,44 @@ func (s *Server) serve(l net.Listener, open func(net.Conn)) error {
 		}
 		delay = 0
 		s.admit(c, open)
+	}
+}
+
+// start begins what a server does but once: net/http's loop, and the rooms'
+// background work, whose failure closes the server.
+func (s *Server) start() {
+	s.begun.Store(true)
+	go s.http.Serve(s.queue)
+	go func() {
+		s.failure = s.chain.Run(s.work)
+		close(s.ended)
+		if s.failure != nil {
+			s.Close()
+		}
+	}()
+}
+
+// verdict is why the server no longer serves.
+func (s *Server) verdict() error {
+	select {
+	case <-s.ended:
+		if s.failure != nil {
+			return s.failure
+		}
+	default:
+	}
+	return http.ErrServerClosed
+}
+
+// rest ends the background work: the last events reach the disk.
+func (s *Server) rest() {
+	s.end()
+	if !s.begun.Load() {
+		return
+	}
+	select {
+	case <-s.ended:
+	case <-time.After(drainTime):
 	}
 }
 
@@ -267,7 +339,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	s.settle(ctx)
-	return s.http.Shutdown(ctx)
+	err := s.http.Shutdown(ctx)
+	s.rest()
+	return err
 }
 
 // Close stops at once.
@@ -278,7 +352,9 @@ func (s *Server) Close() error {
 		l.Close()
 	}
 	s.mu.Unlock()
-	return s.http.Close()
+	err := s.http.Close()
+	s.rest()
+	return err
 }
 
 func (s *Server) closing() bool {

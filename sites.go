@@ -9,6 +9,7 @@ import (
 
 	"hauberk.dev/guard"
 	"hauberk.dev/guard/harden"
+	"hauberk.dev/internal/gateway"
 )
 
 // localHosts are served where nobody names a host.
@@ -36,10 +37,13 @@ type sites struct {
 	wild  map[string]*site // "*.example.com" under ".example.com"
 	addrs bool             // every loopback address belongs to the site of 127.0.0.1
 	all   []*site
+	// unnamed says that a site without hosts of its own is among them.
+	unnamed bool
 	// upstreams and sections, by Route.N.
 	upstreams []string
 	sections  []Sections
 	paths     []string // the config path of route N, for mistakes
+	parents   []int    // the N of the level above
 	hosts     []string
 	top       *guard.Route // before a site is known
 }
@@ -47,7 +51,7 @@ type sites struct {
 func compileSites(c *Config) (*sites, error) {
 	s := &sites{
 		exact: map[string]*site{}, wild: map[string]*site{},
-		upstreams: []string{""}, paths: []string{""}, top: &guard.Route{},
+		upstreams: []string{""}, paths: []string{""}, parents: []int{0}, top: &guard.Route{},
 		sections: []Sections{{Headers: &c.Headers, Fault: &c.Fault, Harden: &c.Harden, HTTPS: &c.HTTPS, CSRF: &c.CSRF}},
 	}
 	var errs []error
@@ -81,17 +85,25 @@ func (s *sites) addSite(c *Config, i int) []error {
 	hosts, prefix := in.Hosts, at+".hosts"
 	if len(hosts) == 0 {
 		hosts, prefix = c.Host, "host"
+		if s.unnamed {
+			errs = append(errs, fmt.Errorf("%s.hosts: missing: another site without hosts has all that no site names", at))
+		}
 	}
 	if len(hosts) == 0 {
 		hosts = localHosts
 	}
 	for j, h := range hosts {
+		if len(in.Hosts) == 0 && s.unnamed {
+			break
+		}
 		if err := s.addHost(h, st); err != nil {
 			errs = append(errs, fmt.Errorf("%s[%d]: %w", prefix, j, err))
 		}
 	}
+	s.unnamed = s.unnamed || len(in.Hosts) == 0
+	errs = append(errs, upstream(at, in.To)...)
 	base := in.Sections.over(s.sections[0])
-	st.base = s.number(at, hosts[0], "", in.To, base)
+	st.base = s.number(at, hosts[0], "", in.To, base, 0)
 	s.all = append(s.all, st)
 	for j := range in.Routes {
 		r, rat := &in.Routes[j], fmt.Sprintf("%s.routes[%d]", at, j)
@@ -100,11 +112,12 @@ func (s *sites) addSite(c *Config, i int) []error {
 			errs = append(errs, fmt.Errorf("%s.on: %w", rat, err))
 			continue
 		}
+		errs = append(errs, upstream(rat, r.To)...)
 		to := r.To
 		if to == "" {
 			to = in.To
 		}
-		route := s.number(rat, hosts[0], r.On, to, r.Sections.over(base))
+		route := s.number(rat, hosts[0], r.On, to, r.Sections.over(base), st.base.N)
 		st.routes = append(st.routes, route)
 		if err := st.match.add(p, len(st.routes)); err != nil {
 			errs = append(errs, fmt.Errorf("%s.on: %w", rat, err))
@@ -113,12 +126,24 @@ func (s *sites) addSite(c *Config, i int) []error {
 	return errs
 }
 
+// upstream validates where a site or route goes; "" is nowhere yet.
+func upstream(at, to string) []error {
+	if to == "" {
+		return nil
+	}
+	if _, err := gateway.Parse(to); err != nil {
+		return []error{fmt.Errorf("%s.to: %w", at, err)}
+	}
+	return nil
+}
+
 // number gives a route its N.
-func (s *sites) number(at, host, on, to string, sec Sections) *guard.Route {
+func (s *sites) number(at, host, on, to string, sec Sections, parent int) *guard.Route {
 	r := &guard.Route{N: len(s.sections), Site: host, On: on}
 	s.sections = append(s.sections, sec)
 	s.upstreams = append(s.upstreams, to)
 	s.paths = append(s.paths, at)
+	s.parents = append(s.parents, parent)
 	return r
 }
 
@@ -127,20 +152,23 @@ func (s *sites) addHost(h string, st *site) error {
 	table := s.exact
 	if rest, ok := strings.CutPrefix(name, "*"); ok {
 		name, table = rest, s.wild
-		if !strings.HasPrefix(rest, ".") {
-			return fmt.Errorf("%q is not a host: a wildcard is a whole label, \"*.example.com\"", h)
+		if !strings.HasPrefix(rest, ".") || !validName(rest[1:]) {
+			return fmt.Errorf("%q is not a host: a wildcard is a whole label before a name, \"*.example.com\"", h)
 		}
+	} else if a, ok := address(name); ok {
+		name = a.String()
+	} else if !validName(name) {
+		return fmt.Errorf("%q is not a host: want a name or an address without scheme, port or path, IPv6 in brackets", h)
 	}
-	if !validHost(strings.TrimPrefix(name, ".")) {
-		return fmt.Errorf("%q is not a host: want a name or an address without scheme, port or path", h)
-	}
-	if table[name] != nil {
+	switch table[name] {
+	case nil:
+	case st:
+		return fmt.Errorf("%q stands here twice", h)
+	default:
 		return fmt.Errorf("%q belongs to two sites", h)
 	}
 	table[name] = st
-	if name == "127.0.0.1" {
-		s.addrs = true
-	}
+	s.addrs = s.addrs || name == "127.0.0.1"
 	s.hosts = append(s.hosts, h)
 	return nil
 }
@@ -152,13 +180,15 @@ func (s *sites) find(hostport string) *site {
 		return st
 	}
 	if strings.HasPrefix(host, "[") || host != "" && '0' <= host[len(host)-1] && host[len(host)-1] <= '9' {
-		if a, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil && a.IsLoopback() && s.addrs {
+		if a, ok := address(host); ok {
+			if st := s.exact[a.String()]; st != nil || !a.IsLoopback() || !s.addrs {
+				return st
+			}
 			return s.exact["127.0.0.1"]
 		}
-		return nil
 	}
 	for i := strings.IndexByte(host, '.'); i >= 0; {
-		if st := s.wild[host[i:]]; st != nil {
+		if st := s.wild[host[i:]]; st != nil && i > 0 {
 			return st
 		}
 		next := strings.IndexByte(host[i+1:], '.')
@@ -180,19 +210,34 @@ func hostName(hostport string) string {
 	return lowerASCII(strings.TrimSuffix(host, "."))
 }
 
-func validHost(h string) bool {
-	if a, err := netip.ParseAddr(strings.Trim(h, "[]")); err == nil {
-		return a.Is4() || strings.HasPrefix(h, "[")
+// address reads an address as a Host has it, IPv6 in brackets. One that IPv6
+// maps from IPv4 is the IPv4 address.
+func address(host string) (netip.Addr, bool) {
+	in, brackets := strings.CutPrefix(host, "[")
+	if brackets {
+		end := false
+		if in, end = strings.CutSuffix(in, "]"); !end {
+			return netip.Addr{}, false
+		}
 	}
-	if h == "" || len(h) > 253 {
+	a, err := netip.ParseAddr(in)
+	return a.Unmap(), err == nil && a.Is6() == brackets && a.Zone() == ""
+}
+
+// validName takes what every reader of a Host takes for a name: the last label
+// is no number.
+func validName(h string) bool {
+	if len(h) > 253 {
 		return false
 	}
-	for label := range strings.SplitSeq(h, ".") {
-		if label == "" || len(label) > 63 || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+	last := ""
+	for last = range strings.SplitSeq(h, ".") {
+		if last == "" || len(last) > 63 || last[0] == '-' || last[len(last)-1] == '-' ||
+			strings.Trim(last, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
 			return false
 		}
 	}
-	return true
+	return strings.Trim(last, "0123456789") != "" && !strings.HasPrefix(last, "0x")
 }
 
 // isLocal says whether a host name means this machine by RFC 6761, or by
@@ -201,8 +246,8 @@ func isLocal(host string) bool {
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") || strings.HasSuffix(host, ".test") {
 		return true
 	}
-	a, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return err == nil && a.IsLoopback()
+	a, ok := address(host)
+	return ok && a.IsLoopback()
 }
 
 // route is the step between harden and the rooms that look at routes: the
@@ -214,27 +259,33 @@ func (c *Chain) route(next http.Handler) http.Handler {
 		if st == nil {
 			return harden.UnknownHost(r.Host)
 		}
-		if err := c.override(st, x, r); err != nil {
-			return err
-		}
+		// Where an exception excuses a claim, the request goes on: by then its
+		// route must be known.
+		claim := c.override(st, x, r)
 		if len(st.routes) == 0 {
-			return nil
+			return claim
 		}
-		n, values := st.match.match(x.Method, x.Path)
-		for _, m := range decisive(x, r)[1:] {
-			if other, _ := st.match.match(m, x.Path); other != n {
-				return harden.Override(m)
-			}
+		n, values, other := st.match.match(x.Method, x.Path)
+		if other != 0 {
+			return harden.Parameters(x.Path, st.name(n), st.name(other))
 		}
 		if slashed, ok := harden.Slashed(r); ok {
-			if other, _ := st.match.match(x.Method, slashed); other != n {
-				return harden.EncodedSlash(x.Path, st.name(n), st.name(other))
+			if second, _, _ := st.match.match(x.Method, slashed); second != n {
+				return harden.EncodedSlash(x.Path, st.name(n), st.name(second))
 			}
 		}
 		if n > 0 {
 			route := *st.routes[n-1]
 			route.Values = values
 			x.Route = &route
+		}
+		if claim != nil {
+			return claim
+		}
+		for _, m := range decisive(x, r)[1:] {
+			if second, _, _ := st.match.match(m, x.Path); second != n {
+				return harden.Override(m)
+			}
 		}
 		return nil
 	})(next)

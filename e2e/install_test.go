@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -32,6 +34,33 @@ func inTempDir(run func() int) int {
 	defer os.RemoveAll(dir)
 	scratch = dir
 	return run()
+}
+
+// soak says how many times as long the slow proofs take: HAUBERK_SOAK, or once.
+func soak(t testing.TB) int {
+	t.Helper()
+	text, given := os.LookupEnv("HAUBERK_SOAK")
+	if !given {
+		return 1
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("HAUBERK_SOAK is %q, want a number from 1 on", text)
+	}
+	t.Logf("HAUBERK_SOAK=%d: %d times as long as in make test", n, n)
+	return n
+}
+
+// TestSoakingTakesAsLongAsAskedFor reads the environment of make soak.
+func TestSoakingTakesAsLongAsAskedFor(t *testing.T) {
+	t.Setenv("HAUBERK_SOAK", "7")
+	if got := soak(t); got != 7 {
+		t.Errorf("got %d, want 7", got)
+	}
+	os.Unsetenv("HAUBERK_SOAK")
+	if got := soak(t); got != 1 {
+		t.Errorf("got %d, want 1 where nobody asks for more", got)
+	}
 }
 
 // once does a piece of set-up a single time and lets every test that needs it
@@ -75,37 +104,61 @@ func binary(t testing.TB) string {
 // needExpress installs the packages of examples/express.
 func needExpress(t testing.TB) {
 	t.Helper()
-	expressReady.do(t, func() error { return npm(express, "express") })
+	expressReady.do(t, func() error { return npm(express) })
 }
 
 // needObservatory installs MDN's scanner. Its install script, which would
 // fetch two lists from elsewhere, does not run: see observatory_test.go.
 func needObservatory(t testing.TB) {
 	t.Helper()
-	observatoryReady.do(t, func() error {
-		return npm(filepath.Join(root, "e2e", "observatory"), "@mdn/mdn-http-observatory", "--ignore-scripts")
-	})
+	observatoryReady.do(t, func() error { return npm(filepath.Join(root, "e2e", "observatory")) })
 }
 
-// npm installs what a lock file says unless the package is there.
-func npm(dir, probe string, flags ...string) error {
-	if _, err := os.Stat(filepath.Join(dir, "node_modules", probe)); err == nil {
-		return nil
-	}
+// npm installs what a lock file says unless it is there.
+func npm(dir string) error {
 	if _, err := exec.LookPath("npm"); err != nil {
 		if err := apt("nodejs", "npm"); err != nil {
 			return err
 		}
 	}
-	args := append([]string{"ci", "--no-audit", "--no-fund"}, flags...)
-	fmt.Printf("e2e: installing npm packages in %s (npm ci)\n", dir)
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	out, err := run(ctx, dir, nil, "npm", args...)
+	out, err := run(ctx, root, nil, "tools/npm.sh", dir)
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, tail(out, 20))
 	}
+	fmt.Print(out)
 	return nil
+}
+
+// TestPackagesAreInstalledAgainWhenTheirLockFileChanges looks at what the
+// script asks of npm; what npm then does is npm's.
+func TestPackagesAreInstalledAgainWhenTheirLockFileChanges(t *testing.T) {
+	dir, bin := t.TempDir(), t.TempDir()
+	lock := filepath.Join(dir, "package-lock.json")
+	recorder := "#!/bin/sh\nmkdir -p node_modules && touch node_modules/.package-lock.json && echo asked \"$@\"\n"
+	for name, text := range map[string]string{lock: "{}", filepath.Join(bin, "npm"): recorder} {
+		if err := os.WriteFile(name, []byte(text), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, c := range []struct {
+		what  string
+		age   time.Duration
+		asked bool
+	}{
+		{"nothing is there", time.Hour, true},
+		{"the packages are those of the lock file", time.Hour, false},
+		{"the lock file has changed", -time.Hour, true},
+	} {
+		if err := os.Chtimes(lock, time.Now().Add(-c.age), time.Now().Add(-c.age)); err != nil {
+			t.Fatal(err)
+		}
+		out, err := run(t.Context(), root, []string{"PATH=" + bin + ":" + os.Getenv("PATH")}, "tools/npm.sh", dir)
+		if got := strings.Contains(out, "asked ci --ignore-scripts"); err != nil || got != c.asked {
+			t.Errorf("%d, %s: got %q %v, want npm asked: %t", i, c.what, out, err, c.asked)
+		}
+	}
 }
 
 // needChromium returns the path of a Chromium or Chrome.

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// dirs are where the tests find what they start.
+// Where the tests find what they start.
 var (
 	root    = mustAbs("..")
 	express = filepath.Join(root, "examples", "express")

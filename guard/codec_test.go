@@ -235,3 +235,27 @@ func TestADecoderNeverOutlivesItsAnswer(t *testing.T) {
 		t.Errorf("got %d goroutines after 100 cut answers, had %d", after, before)
 	}
 }
+
+func TestAnUnreadableAnswerIsReplacedByAPage(t *testing.T) {
+	for _, door := range []string{"direct", "proxy"} {
+		var h http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			w.WriteHeader(500)
+			io.WriteString(w, strings.Repeat("this was never gzip: secret ", 1000))
+		})
+		if door == "proxy" {
+			h = through(t, h)
+		}
+		c, base := serve(t, "HTTP/1.1", holding(1<<16)(h))
+		req, _ := http.NewRequest("GET", base, nil)
+		req.Header.Set("Accept-Encoding", "gzip")
+		res, err := c.Do(req)
+		if err != nil {
+			t.Fatalf("%s: %v", door, err)
+		}
+		body, err := io.ReadAll(res.Body)
+		if err != nil || res.StatusCode != 503 || strings.Contains(string(body), "secret") {
+			t.Errorf("%s: got %d %q, %v; want a 503 page", door, res.StatusCode, body, err)
+		}
+	}
+}

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Event is one fact: a refusal, a finding, a certificate renewed. There is one
+// Event is one fact: a refusal, a failure, a certificate renewed. There is one
 // type and one journal for all of them.
 type Event struct {
 	Time    time.Time
@@ -29,11 +29,9 @@ type Verdict int
 // The verdicts.
 const (
 	Noted   Verdict = iota // nothing was refused
-	Allowed                // let in, and worth a line
 	Denied                 // refused
 	Excused                // would have been refused, but for an exception
 	Failed                 // we, or the app, are broken
-	Found                  // an audit saw it
 )
 
 // String returns the lower-case name of v.
@@ -41,16 +39,12 @@ func (v Verdict) String() string {
 	switch v {
 	case Noted:
 		return "noted"
-	case Allowed:
-		return "allowed"
 	case Denied:
 		return "denied"
 	case Excused:
 		return "excused"
 	case Failed:
 		return "failed"
-	case Found:
-		return "found"
 	}
 	return "unknown"
 }

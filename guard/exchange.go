@@ -47,6 +47,10 @@ type Exchange struct {
 	Status int
 	Bytes  int64
 
+	// Stall is how long one write of the answer's body may wait for a client
+	// that takes nothing; then the answer is cut. 0 waits for ever.
+	Stall time.Duration
+
 	// Sink takes the events of this request; nil drops them.
 	Sink func(Event)
 	// Excuse finds the exception that covers a refusal, nil for none.

@@ -25,7 +25,7 @@ p{margin:0 0 1rem}
 dl{margin:1.5rem 0 0;padding-top:1rem;border-top:1px solid var(--line);color:var(--dim);font-size:.9rem}
 dt{font-weight:600}
 dd{margin:0 0 .75rem;overflow-wrap:anywhere}
-code{font:.9em ui-monospace,monospace}
+code{font:.9em ui-monospace,monospace;overflow-wrap:anywhere}
 a{color:inherit}
 `
 

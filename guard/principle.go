@@ -92,11 +92,6 @@ func (r *Rule) Deny(format string, args ...any) *Denial {
 	return &Denial{Rule: r, Err: fmt.Errorf(format, args...)}
 }
 
-// Found returns an event that says that r was seen to be broken.
-func (r *Rule) Found(format string, args ...any) Event {
-	return Event{Rule: r, Verdict: Found, Detail: fmt.Sprintf(format, args...)}
-}
-
 // Noted returns an event for a fact under r that refused nothing.
 func (r *Rule) Noted(format string, args ...any) Event {
 	return Event{Rule: r, Verdict: Noted, Detail: fmt.Sprintf(format, args...)}

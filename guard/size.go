@@ -1,7 +1,9 @@
 package guard
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -27,7 +29,10 @@ func (s *Size) UnmarshalText(text []byte) error {
 		if !ok {
 			continue
 		}
-		n, err := strconv.ParseUint(strings.TrimSpace(digits), 10, 40)
+		n, err := strconv.ParseUint(strings.TrimSpace(digits), 10, 63)
+		if errors.Is(err, strconv.ErrRange) || err == nil && n > math.MaxInt64/uint64(u.size) {
+			return fmt.Errorf("%q is out of range: no size is that large", t)
+		}
 		if err != nil {
 			return fmt.Errorf("%q is not a size: want a whole number and B, KiB, MiB or GiB", t)
 		}

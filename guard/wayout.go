@@ -194,10 +194,23 @@ func (b *body) Write(p []byte) (int, error) {
 	return b.out.Write(p)
 }
 
+// undecodable gives an error of the decoder to the innermost filter, which may
+// know better what to say of an answer that cannot be read.
+func (b *body) undecodable(err error) error {
+	s := b.stages[0]
+	err = s.failed(err)
+	if f, ours := err.(*failure); ours && b.in != nil && f.err == b.in.err {
+		if t, ok := s.f.(interface{ Unreadable(error) error }); ok {
+			f.err = t.Unreadable(f.err)
+		}
+	}
+	return err
+}
+
 func (b *body) close() error {
 	if b.in != nil {
 		if err := b.in.Close(); err != nil {
-			return b.stages[0].failed(err)
+			return b.undecodable(err)
 		}
 	}
 	for _, s := range b.stages {

@@ -41,6 +41,7 @@ type writer struct {
 	hijacked bool
 	done     bool
 	gone     error // the client no longer takes bytes
+	stall    *time.Timer
 }
 
 // step is what one wrap does on the way out. One of the three is set.
@@ -76,6 +77,7 @@ func enter(w http.ResponseWriter, r *http.Request, s step, next http.Handler) {
 // stops the decoders, which would otherwise wait for bytes for ever. A page that has been written whole survives the ErrAbortHandler with which
 // ReverseProxy answers a dead writer.
 func (w *writer) end() {
+	w.unwatch()
 	for _, d := range w.codecs {
 		d.stop()
 	}
@@ -209,7 +211,7 @@ func (w *writer) Write(p []byte) (int, error) {
 		return w.out(p)
 	}
 	if _, err := w.in.Write(p); err != nil {
-		return 0, w.failed(err)
+		return 0, w.failed(w.body.undecodable(err))
 	}
 	if w.dead {
 		return 0, errReplaced
@@ -234,7 +236,9 @@ func (w *writer) out(p []byte) (int, error) {
 	for _, c := range w.copies {
 		c.Write(p)
 	}
+	w.watch(len(p))
 	n, err := w.w.Write(p)
+	w.unwatch()
 	w.x.Bytes += int64(n)
 	if err != nil {
 		w.gone = err
@@ -242,10 +246,37 @@ func (w *writer) out(p []byte) (int, error) {
 	return n, err
 }
 
+// unsent is what net/http buffers of an answer: less never waits for a client.
+const unsent = 4 << 10
+
+// watch starts the clock of a write that may wait for the client. A client
+// that takes nothing would keep the app's connection for ever, a hundred of
+// them with HTTP/2's windows closed.
+func (w *writer) watch(n int) {
+	switch {
+	case w.x.Stall <= 0 || w.x.Bytes+int64(n) <= unsent:
+	case w.stall == nil:
+		w.stall = time.AfterFunc(w.x.Stall, func() {
+			http.NewResponseController(w.w).SetWriteDeadline(time.Now())
+		})
+	default:
+		w.stall.Reset(w.x.Stall)
+	}
+}
+
+func (w *writer) unwatch() {
+	if w.stall != nil {
+		w.stall.Stop()
+	}
+}
+
 // ReadFrom keeps the fast path of io.Copy where nobody looks at the body.
 func (w *writer) ReadFrom(src io.Reader) (int64, error) {
 	if !w.left || w.in != nil || w.dead || w.hijacked || len(w.copies) > 0 {
 		return io.Copy(onlyWriter{w}, src)
+	}
+	if w.x.Stall > 0 {
+		return io.Copy(onlyWriter{w}, src) // each write has its clock
 	}
 	n, err := io.Copy(w.w, src)
 	w.x.Bytes += n

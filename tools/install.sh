@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs what the tests need and this machine lacks, and says so. Debian's
-# packages need root; without it the tests that miss something print why they
-# were skipped.
+# packages need root; without it the tests that miss something are skipped, and
+# `make test` ends with their list.
 set -eu
 cd "$(dirname "$0")/.."
 need=""
@@ -23,8 +23,7 @@ if [ -n "$need" ]; then
 	fi
 fi
 for dir in examples/express e2e/observatory; do
-	if [ -f "$dir/package-lock.json" ] && [ ! -d "$dir/node_modules" ] && command -v npm >/dev/null 2>&1; then
-		echo "installing from npm: $dir"
-		(cd "$dir" && npm ci --ignore-scripts --no-audit --no-fund --silent)
+	if command -v npm >/dev/null 2>&1; then
+		./tools/npm.sh "$dir"
 	fi
 done

@@ -52,7 +52,7 @@ func readSmall(file string, limit int64) ([]byte, error) {
 func (l loaded) build() (*hauberk.Chain, http.Handler, error) {
 	chain, err := hauberk.New(l.Config)
 	if err != nil {
-		return nil, nil, l.locate(err)
+		return nil, nil, l.locate(errors.Join(err, l.Reachable()))
 	}
 	app, err := chain.Gateway()
 	if err != nil {

@@ -46,6 +46,9 @@ func check(v voice, file, state string) error {
 	}
 	l.State = "" // a check makes no keys
 	said := packageWarnings(l)
+	if len(l.Sites) == 0 && len(written) == 0 {
+		said = append(said, "no site is configured: serve would refuse every request; `hauberk init` writes a file with one")
+	}
 	if readable(written) {
 		chain, _, err := l.build()
 		errs = append(errs, err)

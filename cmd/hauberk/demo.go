@@ -21,6 +21,18 @@ func demoCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(c.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
+			if c.Flags().Changed("state") {
+				dir, err := stateDir(o.State, "")
+				if err != nil {
+					return err
+				}
+				unlock, err := lockState(dir)
+				if err != nil {
+					return err
+				}
+				defer unlock()
+				o.State = dir
+			}
 			v := voiceOf(c.OutOrStdout())
 			o.Out, o.Colour = v.out, v.colour
 			return demo.Run(ctx, o)

@@ -15,20 +15,28 @@ import (
 func explainCommand() *cobra.Command {
 	var state, config string
 	c := &cobra.Command{
-		Use: "explain ROOM | RULE | KEY | INCIDENT", Short: "tell about a room, a rule, a config key or an incident",
+		Use: "explain [ROOM | RULE | KEY | INCIDENT]", Short: "tell about a room, a rule, a config key or an incident",
 		Long: "Explain tells about a room (csrf), a rule (csrf.cross-origin), a config key\n" +
 			"(csrf.trusted_origins, sites.to), or an incident by the id on a refusal page:\n" +
-			"which rule refused it, why, and the exception that would let it pass.",
+			"which rule refused it, why, and the exception that would let it pass.\n" +
+			"Without a name it lists the rooms and their rules.",
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
+			if len(args) > 1 {
 				return usagef("want one thing to explain, got %d", len(args))
 			}
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
 			v := voiceOf(c.OutOrStdout())
+			if len(args) == 0 {
+				return listRules(v)
+			}
 			if id, ok := incidentID(args[0]); ok {
-				return explainIncident(v, id, state, config)
+				dir, err := namedState(c, state, config)
+				if err != nil {
+					return err
+				}
+				return explainIncident(v, id, dir, config)
 			}
 			return explain(v, args[0])
 		},
@@ -40,6 +48,21 @@ func explainCommand() *cobra.Command {
 	c.Flags().StringVar(&state, "state", "", "the state directory that holds the events")
 	c.Flags().StringVarP(&config, "config", "c", configFile, "the config file that may name the state directory")
 	return c
+}
+
+// listRules prints every room with its rules.
+func listRules(v voice) error {
+	rooms, err := principles()
+	if err != nil {
+		return err
+	}
+	for _, p := range rooms {
+		v.line("%s (principle %d)", v.bold(p.Name), p.Number)
+		for _, r := range p.Rules {
+			v.line("  %s: %s", r.ID, r.Title)
+		}
+	}
+	return nil
 }
 
 // explainable lists what explain knows by name.
@@ -83,8 +106,7 @@ func explain(v voice, name string) error {
 		}
 	}
 	if doc, ok := docs[key]; ok {
-		explainKey(v, key, doc)
-		return nil
+		return explainKey(v, key, doc)
 	}
 	names, err := explainable()
 	if err != nil {
@@ -132,7 +154,11 @@ func explainRule(v voice, p *guard.Principle, r *guard.Rule) error {
 		return err
 	}
 	v.line("%s: %s", v.bold(r.ID), r.Title)
-	v.line("  severity  %s, status %s", r.Severity, strconv.Itoa(r.Status))
+	status := ", status " + strconv.Itoa(r.Status)
+	if r.Status == 0 {
+		status = ", without an answer"
+	}
+	v.line("  severity  %s%s", r.Severity, status)
 	if r.Fix != "" {
 		v.line("  fix       %s", r.Fix)
 	}
@@ -179,9 +205,22 @@ func heading(page, id string) string {
 	return strings.Trim(b.String(), "\n")
 }
 
-func explainKey(v voice, key, doc string) {
+func explainKey(v voice, key, doc string) error {
 	v.line("%s: %s", v.bold(key), doc)
+	if above, nested := aboveSite(key); nested && strings.Contains(above, ".") {
+		v.line("  default   as in the level above, at last what %s says", above)
+		key = above
+	} else {
+		value, err := keyDefault(key)
+		if err != nil {
+			return err
+		}
+		if value != "" {
+			v.line("  default   %s", value)
+		}
+	}
 	if room, _, nested := strings.Cut(key, "."); nested && room != "sites" && room != "exceptions" {
 		v.line("`hauberk explain %s` tells about the whole section", room)
 	}
+	return nil
 }

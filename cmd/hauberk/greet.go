@@ -2,6 +2,7 @@ package main
 
 import (
 	"net"
+	"regexp"
 	"strings"
 
 	"hauberk.dev"
@@ -29,6 +30,7 @@ func greet(v voice, l loaded, chain *hauberk.Chain, open sockets) {
 	for _, w := range warnings(l, chain) {
 		v.warn("%s", w)
 	}
+	v.line("  refusals  `hauberk explain INCIDENT%s` tells why", stateFlag(l.State))
 	if exists(https.CAFile(l.State)) {
 		v.line("  CA        %s", https.CAFile(l.State))
 		v.line("            run `hauberk trust%s` once so that browsers believe it", stateFlag(l.State))
@@ -89,5 +91,13 @@ func stateFlag(dir string) string {
 	if usual, err := defaultState(); err == nil && usual == dir {
 		return ""
 	}
-	return " --state " + dir
+	return " --state " + shellWord(dir)
+}
+
+// shellWord quotes a word that a shell would take apart.
+func shellWord(s string) string {
+	if regexp.MustCompile(`^[A-Za-z0-9_./@:+,-]+$`).MatchString(s) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

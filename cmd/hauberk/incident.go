@@ -26,17 +26,7 @@ func incidentID(text string) (string, bool) {
 }
 
 // explainIncident prints what the events of one request say.
-func explainIncident(v voice, id, state, config string) error {
-	if state == "" {
-		// A config with mistakes may still name the state directory.
-		if l, _ := load(config); l.State != "" {
-			state = l.State
-		}
-	}
-	dir, err := stateDir(state, "")
-	if err != nil {
-		return err
-	}
+func explainIncident(v voice, id, dir, config string) error {
 	found, err := monitor.Find(dir, id)
 	if err != nil {
 		return err

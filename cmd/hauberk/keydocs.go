@@ -42,11 +42,52 @@ func keyDocs() (map[string]string, error) {
 		}
 	}
 	for _, key := range known {
-		if section := key[strings.LastIndexByte(key, '.')+1:]; docs[key] == "" && strings.HasPrefix(key, "sites.") {
-			docs[key] = "Section " + section + " for this part of the site alone: it changes what it names."
+		above, nested := aboveSite(key)
+		switch {
+		case docs[key] != "" || !nested:
+		case strings.Contains(above, "."):
+			docs[key] = docs[above]
+		default:
+			docs[key] = "Section " + above + " for this part of the site alone: it changes what it names."
 		}
 	}
 	return docs, nil
+}
+
+// aboveSite is the top-level key that a site or route changes with this one,
+// "harden.methods" for "sites.routes.harden.methods".
+func aboveSite(key string) (above string, nested bool) {
+	above, nested = strings.CutPrefix(key, "sites.")
+	return strings.TrimPrefix(above, "routes."), nested
+}
+
+// keyDefault is the value that a room's config.yaml shows in force, which is
+// the default; "" where the default is empty.
+func keyDefault(key string) (string, error) {
+	rooms, err := principles()
+	if err != nil {
+		return "", err
+	}
+	known := settings.Keys(hauberk.Config{})
+	for _, p := range rooms {
+		text, err := roomFile(p, "config.yaml")
+		if err != nil {
+			return "", err
+		}
+		var open []level
+		for line := range strings.SplitSeq(text, "\n") {
+			path, at, value := keyOf(line, open, known)
+			if path == "" {
+				continue
+			}
+			open = append(closed(open, at), level{at, path})
+			if path == key && !strings.HasPrefix(strings.TrimSpace(line), "#") {
+				value, _, _ = strings.Cut(value, " #")
+				return strings.TrimSpace(value), nil
+			}
+		}
+	}
+	return "", nil
 }
 
 // level is an open section: its column and its path.

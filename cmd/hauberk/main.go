@@ -129,6 +129,9 @@ func wrongFlag(c *cobra.Command, err error) error {
 	if !errors.As(err, &missing) {
 		return usage{err}
 	}
+	if c.Flags().Lookup(missing.GetSpecifiedName()) != nil {
+		return usage{err} // it is there, and lacks its value
+	}
 	var all []string
 	for _, m := range flagName.FindAllStringSubmatch(c.Flags().FlagUsages(), -1) {
 		all = append(all, m[1])

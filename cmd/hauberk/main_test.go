@@ -120,3 +120,13 @@ func FuzzExplainKeys(f *testing.F) {
 		}
 	})
 }
+
+func TestAWordIsQuotedForTheShell(t *testing.T) {
+	for word, want := range map[string]string{
+		"/var/lib/hauberk": "/var/lib/hauberk", "/my state": "'/my state'", "/it's": `'/it'\''s'`, "/$HOME": "'/$HOME'",
+	} {
+		if got := shellWord(word); got != want {
+			t.Errorf("%q: got %s, want %s", word, got, want)
+		}
+	}
+}

@@ -74,10 +74,9 @@ func (f *serveFlags) complete(c *cobra.Command) (loaded, error) {
 			l.Listen = ":443"
 		}
 	}
-	for _, a := range []struct{ flag, addr string }{{"listen", l.Listen}, {"http", l.HTTP}} {
-		if _, _, err := net.SplitHostPort(a.addr); a.addr != "" && err != nil {
-			return l, usagef("%s %q is not an address: want host:port, or :port for all addresses", a.flag, a.addr)
-		}
+	// What comes from flags is judged as in a file, and is how serve was called.
+	if _, err := hauberk.New(hauberk.Config{Listen: f.listen, HTTP: f.http}); err != nil {
+		return l, usage{err}
 	}
 	l.State, err = stateDir(f.state, l.State)
 	return l, err
@@ -153,7 +152,7 @@ func serve(c *cobra.Command, f *serveFlags) error {
 		v.warn("%s is here but is not read beside --to: add -c %s", configFile, configFile)
 	}
 	greet(v, l, chain, open)
-	return attend(v, chain, chain.Server(app), open, signals)
+	return attend(v, chain.Server(app), open, signals)
 }
 
 // sockets are the open listeners of serve.
@@ -206,13 +205,8 @@ func holder(addr string) string {
 
 // attend serves until a signal or a failure. The first signal waits for open
 // requests, the second does not.
-func attend(v voice, chain *hauberk.Chain, server *hauberk.Server, open sockets, signals <-chan os.Signal) error {
-	background, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 3)
-	flushed := make(chan struct{})
-	go func() { defer close(flushed); ended <- chain.Run(background) }()
-	// The rooms end after the requests: the last events must reach the disk.
-	defer func() { cancel(); <-flushed }()
+func attend(v voice, server *hauberk.Server, open sockets, signals <-chan os.Signal) error {
+	ended := make(chan error, 2)
 	go func() { ended <- server.Serve(open.secure) }()
 	if open.clear != nil {
 		go func() { ended <- server.ServeClear(open.clear) }()
@@ -220,8 +214,8 @@ func attend(v voice, chain *hauberk.Chain, server *hauberk.Server, open sockets,
 	for {
 		select {
 		case err := <-ended:
-			if err == nil || errors.Is(err, http.ErrServerClosed) {
-				continue // a background without work
+			if errors.Is(err, http.ErrServerClosed) {
+				continue
 			}
 			server.Close()
 			return err
@@ -237,15 +231,24 @@ func stop(v voice, server *hauberk.Server, signals <-chan os.Signal) error {
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- server.Shutdown(ctx) }()
-	select {
-	case err := <-done:
-		if err != nil {
+	first := time.Now()
+	for {
+		select {
+		case err := <-done:
+			if err != nil {
+				server.Close()
+				return fmt.Errorf("stopped with requests still open: %w", err)
+			}
+			return nil
+		case <-signals:
+			if time.Since(first) < oneWish {
+				continue // npm, make and a terminal send the same wish twice
+			}
 			server.Close()
-			return fmt.Errorf("stopped with requests still open: %w", err)
+			return errors.New("stopped at once: requests may be lost")
 		}
-		return nil
-	case <-signals:
-		server.Close()
-		return errors.New("stopped at once: requests may be lost")
 	}
 }
+
+// oneWish is the time in which several signals are one wish.
+const oneWish = time.Second

@@ -8,6 +8,10 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"hauberk.dev/internal/settings"
 )
 
 // defaultState is where keys, certificates and events are kept (the XDG Base
@@ -36,6 +40,23 @@ func stateDir(flag, file string) (string, error) {
 	return defaultState()
 }
 
+// namedState is the directory that a flag names, or the config file that serve
+// would read, or the default. One that has mistakes may still name it.
+func namedState(c *cobra.Command, flag, config string) (string, error) {
+	if flag != "" || !c.Flags().Changed("config") && !exists(config) {
+		return stateDir(flag, "")
+	}
+	l, err := load(config)
+	var mistakes settings.Mistakes
+	if err != nil && !errors.As(err, &mistakes) {
+		return "", err
+	}
+	return stateDir("", l.State)
+}
+
+// errInUse says that another process holds a state directory.
+var errInUse = errors.New("is in use by another hauberk")
+
 // lockState makes dir where it is missing and holds it until unlock is called.
 // Two processes on one state would overwrite each other's events.
 func lockState(dir string) (unlock func(), err error) {
@@ -55,8 +76,8 @@ func lockState(dir string) (unlock func(), err error) {
 		n, _ := f.Read(holder)
 		f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("the state directory %s is in use by another hauberk%s: stop it, or name another directory with --state",
-				dir, holderText(string(holder[:n])))
+			return nil, fmt.Errorf("the state directory %s %w%s: stop it, or name another directory with --state",
+				dir, errInUse, holderText(string(holder[:n])))
 		}
 		return nil, fmt.Errorf("lock %s: %w", name, err)
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 func trustCommand() *cobra.Command {
-	var state string
+	var state, config string
 	var stores []string
 	var remove bool
 	c := &cobra.Command{
@@ -19,7 +19,7 @@ func trustCommand() *cobra.Command {
 			"The system's store needs root (sudo), the browsers' store certutil\n" +
 			"(Debian: libnss3-tools), Java's store JAVA_HOME.",
 		RunE: func(c *cobra.Command, _ []string) error {
-			dir, err := stateDir(state, "")
+			dir, err := namedState(c, state, config)
 			if err != nil {
 				return err
 			}
@@ -27,6 +27,7 @@ func trustCommand() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&state, "state", "", "the state directory that holds the CA")
+	c.Flags().StringVarP(&config, "config", "c", configFile, "the config file that may name the state directory")
 	c.Flags().StringArrayVar(&stores, "store", nil, "system, browsers or java, repeatable (default: all that are there)")
 	c.Flags().BoolVar(&remove, "remove", false, "take the CA out of the stores again")
 	return c
@@ -44,6 +45,12 @@ func trust(v voice, dir string, remove bool, names []string) error {
 	act := https.Trust
 	if remove {
 		act = https.Untrust
+	} else {
+		unlock, err := holdState(v, dir)
+		if err != nil {
+			return err
+		}
+		defer unlock()
 	}
 	outcomes, err := act(dir, stores...)
 	if err != nil {
@@ -63,4 +70,15 @@ func trust(v voice, dir string, remove bool, names []string) error {
 		return errors.New("not every store was changed: see above for what each needs")
 	}
 	return nil
+}
+
+// holdState locks the state directory as serve does, for trust may make the CA
+// in it. Beside a serve that has made it there is nothing left to write.
+func holdState(v voice, dir string) (unlock func(), err error) {
+	unlock, err = lockState(dir)
+	if errors.Is(err, errInUse) && exists(https.CAFile(dir)) {
+		v.line("state     in use by a running hauberk, which has made the CA: it is only read")
+		return func() {}, nil
+	}
+	return unlock, err
 }

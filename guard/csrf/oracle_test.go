@@ -75,6 +75,9 @@ func FuzzDecide(f *testing.F) {
 	room := newRoom(f, csrf.Config{})
 	wrap := room.Principle().Wrap
 	f.Fuzz(func(t *testing.T, method, fetch, from, host string, biscuit bool) {
+		if method == "" {
+			t.Skip("no request line is without a method: the check of the wire refuses it")
+		}
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Method, r.Host = method, host
 		r.Header["Origin"] = []string{from}

@@ -154,6 +154,13 @@ func (a *answer) leaks() *guard.Denial {
 	return a.replaces(d)
 }
 
+// Unreadable judges an answer whose encoding cannot be opened: what nobody can
+// look at does not leave, and its status is kept.
+func (a *answer) Unreadable(err error) error {
+	d := serverError.Deny("the app's answer %d cannot be decoded: %w", a.status, err)
+	return a.replaces(d)
+}
+
 // judge refuses, or lets go what was held.
 func (a *answer) judge() error {
 	if a.scan == nil {

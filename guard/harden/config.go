@@ -30,7 +30,7 @@ type Config struct {
 	// we add less than 15 KiB goes up, and Node's limit is 16 KiB for both.
 	Total guard.Size `yaml:"total"`
 	// Fields bounds the number of header fields. Default 100.
-	Fields int `yaml:"fields"`
+	Fields int `yaml:"fields" min:"1"`
 	// HeaderTime is how long a client may take to send a head. Default 5s.
 	HeaderTime time.Duration `yaml:"header_time"`
 	// MinRate is what a client must send a second, over each 30 s in which we
@@ -40,12 +40,12 @@ type Config struct {
 	Idle time.Duration `yaml:"idle"`
 	// Connections that one client may hold: an IPv4 address or an IPv6 /64.
 	// Default 100.
-	Connections int `yaml:"connections"`
+	Connections int `yaml:"connections" min:"1"`
 	// Streams that one HTTP/2 connection may have open. Default 100.
-	Streams int `yaml:"streams"`
+	Streams int `yaml:"streams" min:"1"`
 	// Resets is how many requests an HTTP/2 connection may abandon in 30 s
 	// before it is closed. Default 300.
-	Resets int `yaml:"resets"`
+	Resets int `yaml:"resets" min:"1"`
 	// UnderscoreHeaders lists names with an underscore that may pass.
 	UnderscoreHeaders []string `yaml:"underscore_headers"`
 	// IdentityHeaders lists further names that only a proxy may set: a client's

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"hauberk.dev/guard"
+	"hauberk.dev/guard/harden/wire"
 )
 
 var requestLine = &guard.Rule{
@@ -38,7 +39,7 @@ var unknownHost = &guard.Rule{
 
 // UnknownHost refuses a Host that no site names.
 func UnknownHost(name string) *guard.Denial {
-	return unknownHost.Deny("no site serves host %q", clip(name)).In("header.Host")
+	return unknownHost.Deny("no site serves host %s", wire.HostWord(name)).In("header.Host")
 }
 
 // sizes holds request line and header fields to their limits, on both
@@ -108,23 +109,23 @@ func frame2(r *http.Request) *guard.Denial {
 		}
 	}
 	if te := h["Te"]; len(te) > 1 || len(te) == 1 && te[0] != "trailers" && te[0] != "" {
-		return framing.Deny("TE %q in HTTP/2", te).In("header.TE")
+		return framing.Deny("TE other than trailers in HTTP/2").In("header.TE")
 	}
 	// net/http takes :authority for the Host and leaves a host field where it is.
 	if hosts := h["Host"]; len(hosts) > 0 {
 		if len(hosts) > 1 || !strings.EqualFold(hosts[0], r.Host) {
-			return framing.Deny(":authority %q and host %q differ", clip(r.Host), hosts).In("header.Host")
+			return framing.Deny(":authority %s and host %s differ", wire.HostWord(r.Host), wire.HostWord(hosts[0])).In("header.Host")
 		}
 		delete(h, "Host")
 	}
 	if cl := h["Content-Length"]; len(cl) > 0 {
 		n, err := strconv.ParseUint(cl[0], 10, 63)
 		if err != nil || len(cl) > 1 || int64(n) != r.ContentLength {
-			return framing.Deny("Content-Length %q and a body of %d bytes", cl, r.ContentLength).In("header.Content-Length")
+			return framing.Deny("Content-Length beside a body of %d bytes", r.ContentLength).In("header.Content-Length")
 		}
 	}
 	if e := h["Expect"]; len(e) > 0 {
-		return expectation.Deny("Expect %q", e).In("header.Expect")
+		return expectation.Deny("Expect in HTTP/2").In("header.Expect")
 	}
 	return nil
 }
@@ -132,44 +133,8 @@ func frame2(r *http.Request) *guard.Denial {
 // hostSyntax judges the form of the Host (RFC 9110, 7.2); whether it is
 // served is the root's question.
 func hostSyntax(r *http.Request) *guard.Denial {
-	if !validHost(r.Host) {
-		return host.Deny("Host %q", clip(r.Host)).In("header.Host")
+	if !wire.ValidHost(r.Host) {
+		return host.Deny("Host %s is no host", wire.HostWord(r.Host)).In("header.Host")
 	}
 	return nil
-}
-
-func validHost(h string) bool {
-	name, port := h, ""
-	if strings.HasPrefix(h, "[") {
-		end := strings.IndexByte(h, ']')
-		if end < 0 {
-			return false
-		}
-		name, port = h[1:end], h[end+1:]
-		if name == "" || strings.Trim(name, "0123456789abcdefABCDEF:.") != "" {
-			return false
-		}
-	} else {
-		if i := strings.IndexByte(h, ':'); i >= 0 {
-			name, port = h[:i], h[i:]
-		}
-		if name == "" || len(name) > 255 || !hostName(name) {
-			return false
-		}
-	}
-	if port == "" {
-		return true
-	}
-	digits := port[1:]
-	return port[0] == ':' && digits != "" && len(digits) <= 5 && strings.Trim(digits, "0123456789") == ""
-}
-
-func hostName(name string) bool {
-	for i := range len(name) {
-		c := name[i]
-		if c != '-' && c != '.' && c != '_' && !('0' <= c && c <= '9') && !('a' <= c|0x20 && c|0x20 <= 'z') {
-			return false
-		}
-	}
-	return name[0] != '.'
 }

@@ -109,7 +109,7 @@ func (rm *Room) wrap(next http.Handler) http.Handler {
 			defer c.Returned()
 		}
 		if len(r.TransferEncoding) > 0 {
-			r.Body = &trailed{ReadCloser: r.Body, r: r}
+			r.Body = &trailed{ReadCloser: r.Body, r: r, rm: rm}
 		}
 		in.ServeHTTP(w, r)
 	})

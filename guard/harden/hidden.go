@@ -74,7 +74,7 @@ func (rm *Room) hidden(p string, s *settings) *guard.Denial {
 		return nil
 	}
 	for _, ending := range leftovers {
-		if len(last) > len(ending) && strings.HasSuffix(last, ending) || strings.HasPrefix(last, "#") && strings.HasSuffix(last, "#") {
+		if len(last) > len(ending) && strings.HasSuffix(last, ending) || len(last) > 2 && strings.HasPrefix(last, "#") && strings.HasSuffix(last, "#") {
 			return backup.Deny("path %q", clip(p)).In("path")
 		}
 	}

@@ -146,7 +146,7 @@ func TestTheFramingTableInTheTermsOfHTTP2(t *testing.T) {
 		{"userinfo", []string{":method", "GET", ":scheme", "https", ":authority", "a@app.test", ":path", "/"}, "", "reset", ""},
 		{"scheme http over TLS", []string{":method", "GET", ":scheme", "http", ":authority", "app.test", ":path", "/"}, "", "200", ""}, // nobody reads it
 		{"content-length too small", post2("content-length", "1"), "abc", "reset", ""},
-		{"content-length too large", post2("content-length", "9"), "abc", "503", ""},
+		{"content-length too large", post2("content-length", "9"), "abc", "400", ""},
 		{"content-length without a body", post2("content-length", "9"), "", "400", "harden.framing"},
 		{"doubled content-length", post2("content-length", "3", "content-length", "3"), "abc", "400", "harden.framing"},
 		{"content-length that is none", post2("content-length", "+3"), "", "400", "harden.framing"},

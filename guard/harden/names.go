@@ -195,8 +195,8 @@ func odd(name string) bool {
 
 // trailerName says whether a trailer field may go on: none that would be
 // refused or dropped as a header, and none that decides.
-func trailerName(name string) bool {
-	return judge(name, nil) == ordinary && !decisive[name]
+func (rm *Room) trailerName(name string) bool {
+	return judge(name, nil) == ordinary && rm.names[name] != identity && !decisive[name]
 }
 
 // clean drops what only a proxy may say and what belongs to one hop, and
@@ -222,7 +222,7 @@ func (rm *Room) clean(r *http.Request, x *guard.Exchange) *guard.Denial {
 		switch {
 		case judge(name, rm.names) == aliased:
 			return headerAlias.Deny("%q reads as a header that decides", clip(name)).In("trailer." + clip(name))
-		case !trailerName(name) || rm.names[name] == identity:
+		case !rm.trailerName(name):
 			delete(r.Trailer, name)
 		}
 	}

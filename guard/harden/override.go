@@ -22,3 +22,15 @@ func Override(claimed string) *guard.Denial {
 
 // HeaderTime is how long a client may take for a handshake, and for a head.
 func (rm *Room) HeaderTime() time.Duration { return rm.top.HeaderTime }
+
+// Parameters refuses a path that leads to one route as it stands and to
+// another without its path parameters: apps read it in both ways.
+func Parameters(path, route, cut string) *guard.Denial {
+	return target.Deny("path %q matches %q, and %q without its path parameters", path, route, cut).In("path")
+}
+
+// Allows says whether harden.methods of a route lets a method pass.
+func (rm *Room) Allows(x *guard.Exchange, m string) bool { return rm.settings(x).allows(m) }
+
+// Idle is how long a client may take nothing and send nothing.
+func (rm *Room) Idle() time.Duration { return rm.top.Idle }

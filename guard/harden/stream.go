@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,10 +56,10 @@ func (rm *Room) stream(w http.ResponseWriter, r *http.Request, in http.Handler) 
 		return
 	}
 	s := &stream{Conn: guard.Conn(r.Context())}
-	s.body = &paced{ReadCloser: r.Body, quota: int64(rm.top.MinRate) * int64(window/time.Second)}
+	s.body = &paced{ReadCloser: r.Body, quota: int64(rm.top.MinRate) * int64(window/time.Second), length: r.ContentLength}
 	s.body.left = window
 	r = r.WithContext(guard.WithConn(r.Context(), s))
-	r.Body = &trailed{ReadCloser: s.body, r: r}
+	r.Body = &trailed{ReadCloser: s.body, r: r, rm: rm}
 	in.ServeHTTP(w, r)
 }
 
@@ -91,10 +92,13 @@ func (s *stream) NetConn() net.Conn { return s.Conn }
 
 // Denial returns why the body was refused, or nil.
 func (s *stream) Denial() *guard.Denial {
-	if !s.body.slow.Load() {
-		return nil
+	switch {
+	case s.body.slow.Load():
+		return s.body.denial()
+	case s.body.short.Load():
+		return framing.Deny("the body is not as long as its content-length says").In("body")
 	}
-	return s.body.denial()
+	return nil
 }
 
 // paced is a body that must come at a least pace: quota bytes over each
@@ -108,7 +112,9 @@ type paced struct {
 	left  time.Duration // of the window
 	got   int64         // in it
 
-	slow, answering atomic.Bool
+	slow, short, answering atomic.Bool
+	length                 int64 // by Content-Length, -1 for none
+	all                    int64 // read so far
 }
 
 func (b *paced) Read(p []byte) (int, error) {
@@ -116,7 +122,9 @@ func (b *paced) Read(p []byte) (int, error) {
 		return 0, b.denial()
 	}
 	if b.answering.Load() {
-		return b.ReadCloser.Read(p)
+		n, err := b.ReadCloser.Read(p)
+		b.count(n, err)
+		return n, err
 	}
 	if b.timer == nil {
 		b.timer = time.AfterFunc(b.left, b.expire)
@@ -133,7 +141,18 @@ func (b *paced) Read(p []byte) (int, error) {
 	if b.slow.Load() {
 		return n, b.denial()
 	}
+	b.count(n, err)
 	return n, err
+}
+
+// count notices a body that ends before its Content-Length (RFC 9113, section
+// 8.1.1): net/http ends it with an error of its own, and a client that has
+// gone with another.
+func (b *paced) count(n int, err error) {
+	b.all += int64(n)
+	if err != nil && err != io.EOF && b.length >= 0 && b.all < b.length && strings.Contains(err.Error(), "declared a Content-Length") {
+		b.short.Store(true)
+	}
 }
 
 // expire runs when the window has ended with too little. Closing the body
@@ -154,14 +173,15 @@ func (b *paced) denial() *guard.Denial {
 // of a request once its body has been read.
 type trailed struct {
 	io.ReadCloser
-	r *http.Request
+	r  *http.Request
+	rm *Room
 }
 
 func (b *trailed) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err == io.EOF {
 		for name := range b.r.Trailer {
-			if !trailerName(name) {
+			if !b.rm.trailerName(name) {
 				delete(b.r.Trailer, name)
 			}
 		}

@@ -44,8 +44,8 @@ func TestACookieLeavesWithWhatWasMissing(t *testing.T) {
 		{"secure=1; HttpOnly=; Secure=x; SameSite=Lax", "secure=1; HttpOnly=; Secure=x; SameSite=Lax", false},
 		{"__Host-a=1; Path=/; Domain=own.example; Secure; SameSite=Lax", "__Host-a=1; Path=/; Domain=own.example; Secure; SameSite=Lax", true},
 		{"__HOST-a=1; Secure; SameSite=Lax", "__HOST-a=1; Secure; SameSite=Lax", true},
-		{"nameless", "nameless", true},
-		{"=__Host-sid", "=__Host-sid", true},
+		{"nameless", "nameless; Secure; SameSite=Lax", true},
+		{"=__Host-sid", "=__Host-sid; Secure; SameSite=Lax", true},
 		{"", "", true},
 	} {
 		config := headers.Config{SessionCookies: []string{"Mine"}, ReadableCookies: []string{"session_theme"}}

@@ -43,11 +43,12 @@ type crumbs struct {
 }
 
 func (rt *route) sealOne(line string, x *guard.Exchange) string {
-	c, ok := parseCookie(line)
-	if !ok {
-		// Browsers disagree about a cookie without a name; none of them
-		// lets it stand for a session.
-		x.Emit(cookieRule.Noted("a cookie without a name passed as it was (%q)", begin(line)))
+	c := parseCookie(line)
+	if c.name == "" {
+		// Browsers keep and send it all the same (RFC 6265bis, 5.6).
+		x.Emit(cookieRule.Noted("a cookie without a name (%q)", begin(line)))
+	}
+	if strings.Trim(line, " \t") == "" {
 		return line
 	}
 	prefix := strings.ToLower(c.name)
@@ -77,13 +78,13 @@ func (rt *route) sealOne(line string, x *guard.Exchange) string {
 }
 
 // parseCookie reads a line as browsers do (RFC 6265bis, 5.6).
-func parseCookie(line string) (crumbs, bool) {
+func parseCookie(line string) crumbs {
 	pair, rest, _ := strings.Cut(line, ";")
 	name, _, found := strings.Cut(pair, "=")
-	c := crumbs{name: strings.Trim(name, " \t")}
-	if !found || c.name == "" {
-		return c, false
+	if !found {
+		name = "" // all of it is the value
 	}
+	c := crumbs{name: strings.Trim(name, " \t")}
 	for rest != "" {
 		var attribute string
 		attribute, rest, _ = strings.Cut(rest, ";")
@@ -103,7 +104,7 @@ func parseCookie(line string) (crumbs, bool) {
 			c.fixed = strings.EqualFold(value, "Lax") || strings.EqualFold(value, "Strict") || strings.EqualFold(value, "None")
 		}
 	}
-	return c, true
+	return c
 }
 
 // sessions are names, in lower case, under which frameworks keep a session or

@@ -209,7 +209,7 @@ func (r *Room) edit(h http.Header, req *http.Request, status int) error {
 	}
 	csp := rt.csp.at(req.Host)
 	if used {
-		signed := rt.signed.at(req.Host).with(x.Nonce)
+		signed := rt.signed.at(req.Host).with(x.Nonce, len(h[cspHeader]) > 0)
 		csp = &signed
 	}
 	if csp.put(h) && first(&rt.told.policy) {

@@ -213,7 +213,9 @@ func TestAPolicyOfTheAppStaysAloneOnlyIfItHoldsEverythingOurDoes(t *testing.T) {
 		{"strict", strict + "; worker-src blob:", false},
 		{"strict", strings.Replace(strict, "'self'", "'unsafe-inline'", 1), false},
 		{"strict", strings.Replace(strict, "'self'", "'nonce-abc' 'strict-dynamic'", 1), false}, // workers would run by nonce
-		{"strict", strings.Replace(strict, "'self'", "'nonce-abc' 'strict-dynamic' 'unsafe-inline' https:", 1) + "; worker-src 'self'", true},
+		{"strict", strings.Replace(strict, "'self'", "'nonce-abc' 'strict-dynamic' 'unsafe-inline' https:", 1) + "; worker-src 'self'", false}, // inline code, and scripts of any host
+		{"strict", strings.Replace(strict, "'self'", "'self' 'sha256-abc'", 1) + "; worker-src 'self'", false},
+		{"compat", "script-src 'nonce-abc' 'strict-dynamic' 'unsafe-inline' https:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'", true},
 		{"strict", strings.Replace(strict, "'self'", "'nonce-abc' 'unsafe-eval'", 1) + "; worker-src 'self'", false},
 		{"strict", strings.Replace(strict, "; upgrade-insecure-requests", "", 1), false},
 		{"api", "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; sandbox", true},
@@ -229,6 +231,28 @@ func TestAPolicyOfTheAppStaysAloneOnlyIfItHoldsEverythingOurDoes(t *testing.T) {
 			t.Errorf("%s: got %q, want the app's first", c.profile, v)
 		case (len(v) == 1) != c.alone:
 			t.Errorf("%s: app says %q: got %d policies, want it alone: %v", c.profile, c.app, len(v), c.alone)
+		}
+	}
+}
+
+// TestSignaturesAreWithinAPolicyThatHasThem lets an app name other scripts by
+// nonce where the operator's own policy signs scripts, and nowhere else.
+func TestSignaturesAreWithinAPolicyThatHasThem(t *testing.T) {
+	const ours = "script-src 'sha256-abc'; object-src 'none'"
+	for _, c := range []struct {
+		app   string
+		alone bool
+	}{
+		{"script-src 'nonce-a'; worker-src 'none'; object-src 'none'", true},
+		{"script-src 'nonce-a' 'unsafe-inline'; worker-src 'none'; object-src 'none'", true},
+		{"script-src 'unsafe-inline'; worker-src 'none'; object-src 'none'", false},
+		{"script-src 'nonce-a' 'strict-dynamic'; worker-src 'none'; object-src 'none'", false},
+		{"script-src 'nonce-a' https:; worker-src 'none'; object-src 'none'", false},
+	} {
+		got := exchange{config: headers.Config{Override: map[string]string{"Content-Security-Policy": ours}}, x: secure,
+			app: http.Header{"Content-Security-Policy": {c.app}}}.do(t)
+		if v := got.Values("Content-Security-Policy"); (len(v) == 1) != c.alone || v[0] != c.app {
+			t.Errorf("app says %q: got %q, want it alone: %v", c.app, v, c.alone)
 		}
 	}
 }

@@ -108,9 +108,15 @@ func private(control []string) bool {
 	})
 }
 
-// with returns p with nonce in its places.
-func (p *policy) with(nonce string) policy {
-	return policy{text: []string{strings.ReplaceAll(p.text[0], noncePlace, "'nonce-"+nonce+"'")}, directives: p.directives}
+// with returns p with nonce in its places. Its directives are only needed
+// beside a policy of the app's.
+func (p *policy) with(nonce string, beside bool) policy {
+	text := strings.ReplaceAll(p.text[0], noncePlace, "'nonce-"+nonce+"'")
+	q := policy{text: []string{text}, exact: true}
+	if beside {
+		q.directives = parsePolicy(text)
+	}
+	return q
 }
 
 // observe adds to a page what only reports, and where reports go. Other

@@ -45,7 +45,7 @@ func TestAPageThatUsesItsNonceGetsThePolicyThatNamesIt(t *testing.T) {
 			w.Write([]byte("<script nonce=" + nonce + ">"))
 		})
 		csp := h.Get("Content-Security-Policy")
-		if !strings.Contains(csp, "script-src 'nonce-"+nonce+"' 'strict-dynamic';") || !strings.Contains(csp, "style-src 'self' 'nonce-"+nonce+"';") || strings.Contains(csp, "nonce-R") {
+		if !strings.Contains(csp, "script-src 'nonce-"+nonce+"' 'strict-dynamic';") || !strings.Contains(csp, "style-src 'self' 'nonce-"+nonce+"';") || strings.Contains(csp, "'nonce-R'") {
 			t.Fatalf("got %q, want the nonce %q", csp, nonce)
 		}
 		if h.Get("Hauberk-Csp-Nonce") != "" || h.Get("Cache-Control") != "no-store" {
@@ -174,5 +174,33 @@ func TestPagesReportAndOtherAnswersDoNot(t *testing.T) {
 	})
 	if len(h.Values("Reporting-Endpoints")) != 2 || len(h.Values("Content-Security-Policy-Report-Only")) != 2 || h.Get("Cross-Origin-Embedder-Policy-Report-Only") != "" {
 		t.Errorf("got %v, want the app's own kept and ours beside it", h)
+	}
+}
+
+func TestNoOtherSignatureOfTheAppReplacesTheNonceOrTheLock(t *testing.T) {
+	l := example()
+	text, err := l.Text()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const rest = "default-src 'none'; worker-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; upgrade-insecure-requests; script-src "
+	for _, c := range []struct {
+		name   string
+		config headers.Config
+		script string
+		alone  bool
+	}{
+		{"strict, this nonce", headers.Config{}, "'nonce-%' 'strict-dynamic'", true},
+		{"strict, a fixed nonce beside it", headers.Config{}, "'nonce-%' 'nonce-fixed' 'strict-dynamic'", false},
+		{"learned, a hash of the lock", headers.Config{Profile: "learned", Lock: write(t, text, 0o600)}, "'" + headers.HashScript(script) + "'", true},
+		{"learned, another hash", headers.Config{Profile: "learned", Lock: write(t, text, 0o600)}, "'sha256-abc'", false},
+		{"learned, a nonce", headers.Config{Profile: "learned", Lock: write(t, text, 0o600)}, "'nonce-abc' 'unsafe-inline'", false},
+	} {
+		h, _ := page(t, c.config, nil, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Security-Policy", rest+strings.ReplaceAll(c.script, "%", r.Header.Get("Hauberk-CSP-Nonce")))
+		})
+		if got := h.Values("Content-Security-Policy"); (len(got) == 1) != c.alone {
+			t.Errorf("%s: got %q, want the app's alone: %v", c.name, got, c.alone)
+		}
 	}
 }

@@ -14,6 +14,9 @@ import (
 type policy struct {
 	text       []string // shared by all answers, never written to
 	directives []directive
+	// exact: what it signs was reviewed, or is of this answer alone, so that
+	// no other signature of the app's is as good.
+	exact bool
 }
 
 type directive struct {
@@ -21,7 +24,9 @@ type directive struct {
 	sources []string
 }
 
-func newPolicy(text string) policy { return policy{[]string{text}, parsePolicy(text)} }
+func newPolicy(text string) policy {
+	return policy{text: []string{text}, directives: parsePolicy(text)}
+}
 
 // policies are one policy for names on the net and one for local names, where
 // nothing may be upgraded to TLS that is not there.
@@ -30,11 +35,12 @@ type policies struct {
 	differ     bool
 }
 
-func both(text string) policies {
+func both(text string, exact bool) policies {
 	p := policies{net: newPolicy(text)}
 	if p.differ = p.net.has("upgrade-insecure-requests"); p.differ {
 		p.local = newPolicy(p.net.without("upgrade-insecure-requests"))
 	}
+	p.net.exact, p.local.exact = exact, exact
 	return p
 }
 
@@ -126,7 +132,7 @@ func (p *policy) heldBy(app []directive) bool {
 			continue
 		}
 		theirs, found := effective(app, chain)
-		if !found || !within(theirs, ours, chain[0]) {
+		if !found || !within(theirs, ours, chain[0], p.exact) {
 			return false
 		}
 	}
@@ -135,7 +141,7 @@ func (p *policy) heldBy(app []directive) bool {
 		case "report-to", "report-uri":
 			// Who is told of a violation allows nothing.
 		case "base-uri", "form-action", "frame-ancestors", "sandbox":
-			if theirs, found := find(app, d.name); !found || !within(theirs, d.sources, d.name) {
+			if theirs, found := find(app, d.name); !found || !within(theirs, d.sources, d.name, p.exact) {
 				return false
 			}
 		default:
@@ -176,12 +182,12 @@ func effective(all []directive, chain []string) ([]string, bool) {
 // within says that theirs allow nothing that ours do not. Names are compared
 // as written: a policy that says the same in other words gets ours beside it,
 // which costs bytes and nothing else.
-func within(theirs, ours []string, name string) bool {
+func within(theirs, ours []string, name string, exact bool) bool {
 	if len(theirs) == 1 && name != "sandbox" && strings.EqualFold(theirs[0], "'none'") {
 		return true
 	}
-	signed := (strings.HasPrefix(name, "script-src") || strings.HasPrefix(name, "style-src")) && slices.ContainsFunc(theirs, isSigned) && !barren(ours)
-	dynamic := slices.ContainsFunc(theirs, func(s string) bool { return strings.EqualFold(s, "'strict-dynamic'") })
+	signed := !exact && (strings.HasPrefix(name, "script-src") || strings.HasPrefix(name, "style-src")) && slices.ContainsFunc(theirs, isSigned) && slices.ContainsFunc(ours, isSigned)
+	dynamic := slices.ContainsFunc(theirs, isDynamic) && slices.ContainsFunc(ours, isDynamic)
 	for _, s := range theirs {
 		keyword := s
 		if strings.HasPrefix(s, "'") || strings.HasSuffix(s, ":") {
@@ -189,9 +195,11 @@ func within(theirs, ours []string, name string) bool {
 		}
 		switch {
 		case slices.Contains(ours, s), slices.Contains(ours, keyword):
-		case signed && (isSigned(s) || keyword == "'strict-dynamic'" || keyword == "'unsafe-inline'"):
+		case signed && (isSigned(s) || keyword == "'unsafe-inline'"):
 			// A nonce or a hash names the very scripts that the app means, and
-			// switches 'unsafe-inline' off (CSP Level 3, 6.7.3.2).
+			// switches 'unsafe-inline' off (CSP Level 3, 6.7.3.2). It also lets
+			// inline code run and scripts come from other hosts, so it is
+			// within a policy that has signatures itself, and within no other.
 		case signed && dynamic && strings.HasPrefix(name, "script-src") && (keyword == "https:" || keyword == "http:"):
 			// So does 'strict-dynamic' with hosts and schemes.
 		default:
@@ -201,10 +209,7 @@ func within(theirs, ours []string, name string) bool {
 	return true
 }
 
-// barren says that sources allow nothing at all.
-func barren(sources []string) bool {
-	return len(sources) == 0 || len(sources) == 1 && strings.EqualFold(sources[0], "'none'")
-}
+func isDynamic(s string) bool { return strings.EqualFold(s, "'strict-dynamic'") }
 
 func isSigned(s string) bool {
 	s = strings.ToLower(s)

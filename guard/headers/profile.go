@@ -160,7 +160,7 @@ func (rt *route) override(p profile, by map[string]string) error {
 		text := values[name]
 		switch name {
 		case cspHeader:
-			rt.csp = both(text)
+			rt.csp = both(text, rt.profile == "learned")
 		case cspOnly:
 			rt.watched = text
 		case features:
@@ -172,7 +172,7 @@ func (rt *route) override(p profile, by map[string]string) error {
 		}
 	}
 	if p.signed != "" {
-		rt.signed = both(p.reported(p.signed))
+		rt.signed = both(p.reported(p.signed), true)
 	}
 	if !p.silent {
 		rt.pages, rt.endpoint = p.pages, []string{`hauberk="` + ReportPath + `"`}

@@ -21,7 +21,7 @@ import (
 var (
 	reload = &guard.Rule{
 		ID: "https.certificate-reload", Severity: guard.High,
-		Title: "a changed certificate cannot be used", CWE: 298,
+		Title: "a changed certificate cannot be used", CWE: 298, ASVS: []string{"12.2.2"},
 		Fix: "write the certificate and its key whole, key first; the old pair stays in use until then",
 	}
 	expiry = &guard.Rule{

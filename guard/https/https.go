@@ -72,8 +72,9 @@ type Options struct {
 	// NoListener says that TLS ends elsewhere, at the caller's own listener or at
 	// a trusted proxy: no name needs a certificate here, and none is made.
 	NoListener bool
-	// AllowLoopbackClear lets a loopback client with a loopback host pass in
-	// clear text. It is for a handler without a listener of ours.
+	// AllowLoopbackClear lets a loopback client that asked for a loopback host
+	// pass in clear text, if the request came by a listener that is not ours:
+	// what our own listener took carries guard.Conn and is never let pass.
 	AllowLoopbackClear bool
 	// Record takes events outside a request; nil drops them.
 	Record func(guard.Event)

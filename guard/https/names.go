@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -76,7 +77,7 @@ func validLabel(l string) bool {
 func splitHost(s string) (host, bool) {
 	if i := strings.LastIndexByte(s, ':'); i >= 0 && i > strings.LastIndexByte(s, ']') {
 		port := s[i+1:]
-		if len(port) > 5 || strings.Trim(port, "0123456789") != "" {
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil || len(port) > 5 {
 			return host{}, false
 		}
 		s = s[:i]

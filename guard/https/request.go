@@ -31,7 +31,7 @@ const strictTransport = "Strict-Transport-Security"
 // first in the clear (OWASP ASVS 4.1.2).
 func (r *Room) check(q *http.Request) error {
 	x := guard.From(q.Context())
-	if x.Secure || (r.o.AllowLoopbackClear && x.Local) {
+	if x.Secure || r.o.AllowLoopbackClear && x.Local && guard.Conn(q.Context()) == nil {
 		return nil
 	}
 	if !navigation(q, x) {

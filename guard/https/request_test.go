@@ -87,6 +87,36 @@ func TestAHandlerOnLoopbackPassesWhereAsked(t *testing.T) {
 	}
 }
 
+// TestOurOwnListenerTakesNoClearTextOnLoopback tells a request of the caller's
+// listener from one of ours, which carries its connection.
+func TestOurOwnListenerTakesNoClearTextOnLoopback(t *testing.T) {
+	for _, c := range []struct {
+		name              string
+		allow, local, own bool
+		want              int
+	}{
+		{"a local client of the caller's listener", true, true, false, 200},
+		{"a local client of our listener", true, true, true, 403},
+		{"a stranger at the caller's listener", true, false, false, 403},
+		{"nobody allowed it", false, true, false, 403},
+	} {
+		r := newRoom(t, https.Config{}, https.Options{Hosts: []string{"localhost"}, AllowLoopbackClear: c.allow})
+		q := httptest.NewRequest("POST", "http://localhost/", nil)
+		ctx := guard.With(q.Context(), &guard.Exchange{Route: &guard.Route{}, Method: "POST", Local: c.local})
+		if c.own {
+			near, far := net.Pipe()
+			defer near.Close()
+			defer far.Close()
+			ctx = guard.WithConn(ctx, near)
+		}
+		w := httptest.NewRecorder()
+		r.Principle().Wrap(http.HandlerFunc(ok)).ServeHTTP(w, q.WithContext(ctx))
+		if w.Code != c.want {
+			t.Errorf("%s: got %d, want %d", c.name, w.Code, c.want)
+		}
+	}
+}
+
 // TestAnOverrideThatWritesIsNoNavigation judges the method that the app takes.
 func TestAnOverrideThatWritesIsNoNavigation(t *testing.T) {
 	r := newRoom(t, https.Config{}, https.Options{Hosts: []string{"localhost"}})

@@ -12,7 +12,7 @@ import (
 
 var unknownName = &guard.Rule{
 	ID: "https.unknown-name", Severity: guard.Low, Status: 421,
-	Title: "no such name here", CWE: 346,
+	Title: "no such name here", CWE: 346, ASVS: []string{"13.4.7"},
 	Fix: "add the name to the hosts of a site, and its certificate to https.certificates",
 }
 
@@ -22,7 +22,7 @@ const sniMark = "hauberk sni "
 // TLS returns the settings of the listener.
 func (r *Room) TLS() *tls.Config {
 	c := &tls.Config{
-		NextProtos: []string{"h2", "http/1.1"},
+		NextProtos: []string{"h2", "http/1.1", "http/1.0"},
 		MinVersion: tls.VersionTLS12,
 		// Forward secret and authenticated, for TLS 1.2; 1.3 has no others.
 		CipherSuites: []uint16{

@@ -85,7 +85,7 @@ func (m *Room) line(r *http.Request, x *guard.Exchange, begin time.Time, theirs 
 		attrs = append(attrs, slog.String("rule", x.Refused.Rule.ID))
 	}
 	if theirs != "" {
-		attrs = append(attrs, slog.String("client_request_id", mask(clean(theirs, maxTheirs))))
+		attrs = append(attrs, slog.String("client_request_id", clean(mask(theirs), maxTheirs)))
 	}
 	if !whole {
 		attrs = append(attrs, slog.Bool("aborted", true))
@@ -121,5 +121,5 @@ func path(x *guard.Exchange, r *http.Request) string {
 		p = r.URL.EscapedPath()
 	}
 	p, _, _ = strings.Cut(p, "#")
-	return mask(clean(p, maxPath))
+	return clean(mask(p), maxPath)
 }

@@ -59,11 +59,11 @@ func entryOf(e guard.Event) Entry {
 		out.Attrs = make(map[string]string, len(e.Attrs))
 	}
 	for _, a := range e.Attrs {
-		v := a.Value.Resolve().String()
+		v := mask(a.Value.Resolve().String())
 		if len(v) > maxAttr {
 			v = v[:maxAttr] + "…"
 		}
-		out.Attrs[a.Key] = escapeText(mask(v))
+		out.Attrs[a.Key] = escapeText(v)
 	}
 	return out
 }

@@ -19,7 +19,7 @@ func TestEventsReachTheFilesAndFindReadsThem(t *testing.T) {
 	d := dir(t)
 	m, log := open(t, monitor.Config{}, d)
 	stop := run(t, m)
-	m.Record(guard.Event{Rule: testRule, Verdict: guard.Denied, Detail: "why", Request: "id-1", Route: "/a", Field: "header.Host",
+	m.Record(guard.Event{Rule: testRule, Verdict: guard.Denied, Detail: "why", Request: "id-1", Route: "/a", Field: "header.Host", User: "bob\x1b",
 		Client: netip.MustParseAddr("192.0.2.7"), Attrs: []slog.Attr{slog.String("stack", "one\ntwo\x1b")}})
 	time.Sleep(100 * time.Millisecond)
 	found, err := monitor.Find(d, "id-1")
@@ -28,7 +28,7 @@ func TestEventsReachTheFilesAndFindReadsThem(t *testing.T) {
 	}
 	e := found[0]
 	if e.Rule != "test.rule" || e.Severity != "high" || e.Verdict != "denied" || e.Detail != "why" || e.Fix != "do not" || e.Route != "/a" ||
-		e.Field != "header.Host" || e.Client != "192.0.2.7" || e.Attrs["stack"] != "one\ntwo\\x1b" {
+		e.Field != "header.Host" || e.Client != "192.0.2.7" || e.User != `bob\x1b` || e.Attrs["stack"] != "one\ntwo\\x1b" {
 		t.Errorf("got %+v", e)
 	}
 	if n := len(log.lines(t, "event")); n != 1 {

@@ -59,10 +59,11 @@ const (
 	minToken = 16 // of one piece between - and _
 )
 
-// mask replaces what looks like a secret in a path: signed tokens (JWT), long
-// hexadecimal and random strings, e-mail addresses. UUIDs and words stay.
-// Without one it costs no allocation.
+// mask replaces what looks like a secret: signed tokens (JWT), long
+// hexadecimal and random strings, e-mail addresses, user information and
+// passwords. UUIDs and words stay. Without one it costs no allocation.
 func mask(s string) string {
+	s = credentials(s)
 	var b *strings.Builder
 	kept := 0 // of s, in b
 	for i := 0; i < len(s); {
@@ -107,6 +108,10 @@ func verdictOn(run string) string {
 	}
 	if at > 0 && isDomain(run[at+1:]) {
 		return "[email]"
+	}
+	// A driver's address, "bob:secret@tcp(db:3306)".
+	if at > 0 && run[at] == '@' && strings.Contains(run[:at], ":") {
+		return maskedUser + run[at:]
 	}
 	if len(run) < minToken {
 		return ""

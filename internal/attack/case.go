@@ -97,7 +97,8 @@ type Seen struct {
 type HeaderWant struct {
 	Line        int
 	Name, Value string
-	// Contains asks for a part of the value only, Absent for no such header.
+	// Contains asks for a part of the value only, Absent for no such header,
+	// both for a header without that part.
 	Contains, Absent bool
 }
 

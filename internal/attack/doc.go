@@ -83,6 +83,7 @@
 //	-> cut                      the body broke off
 //	-> Cache-Control: no-store  a header with exactly this value
 //	-> Vary: ~ Origin           a header that contains this
+//	-> X-Request-Id: !~ 0000    a header that does not contain this
 //	-> !X-Powered-By            no such header
 //	-> | text                   the body contains text
 //	-> !| text                  the body does not

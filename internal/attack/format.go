@@ -125,6 +125,8 @@ func (w Want) format(b *strings.Builder) {
 func formatParts(b *strings.Builder, arrow string, header []HeaderWant, body []TextWant) {
 	for _, h := range header {
 		switch {
+		case h.Absent && h.Contains:
+			fmt.Fprintf(b, "%s %s: !~ %s\n", arrow, h.Name, h.Value)
 		case h.Absent:
 			fmt.Fprintf(b, "%s !%s\n", arrow, h.Name)
 		case h.Contains:

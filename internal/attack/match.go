@@ -66,9 +66,13 @@ func (v values) matchHeader(wants []HeaderWant, get func(string) []string) (errs
 	for _, w := range wants {
 		have := get(w.Name)
 		switch {
-		case w.Absent && len(have) > 0:
+		case w.Absent && w.Contains && len(have) > 0:
+			if v.match(w.Value, true, have...) {
+				errs = append(errs, &Miss{Line: w.Line, Header: w.Name, Err: fmt.Errorf("got %s: %q, want it without %q", w.Name, have, w.Value)})
+			}
+		case w.Absent && !w.Contains && len(have) > 0:
 			errs = append(errs, &Miss{Line: w.Line, Header: w.Name, Err: fmt.Errorf("got %s: %q, want none", w.Name, have)})
-		case w.Absent:
+		case w.Absent && !w.Contains:
 		case len(have) == 0:
 			errs = append(errs, &Miss{Line: w.Line, Header: w.Name, Err: fmt.Errorf("got no %s, want %q", w.Name, w.Value)})
 		case !v.match(w.Value, w.Contains, append(have, strings.Join(have, ", "))...):

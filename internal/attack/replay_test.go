@@ -73,6 +73,7 @@ hello
 -> 201
 -> Set-Cookie: ~ sid={sid};
 -> Content-Type: text/plain
+-> Content-Type: !~ html
 -> !X-Powered-By
 -> | token={token} end
 -> !| absent
@@ -212,6 +213,8 @@ func TestReplayIsStrict(t *testing.T) {
 		{"a header", "GET /\n-> 200\n-> Content-Type: text/plain\n", ":4: got Content-Type:"},
 		{"a missing header", "GET /\n-> 200\n-> Via: x\n", ":4: got no Via"},
 		{"a header too many", "GET /\n-> 200\n-> !Content-Type\n", ":4: got Content-Type:"},
+		{"a header with a part too many", "GET /\n-> 200\n-> Content-Type: !~ html\n", ":4: got Content-Type:"},
+		{"a missing header without a part", "GET /\n-> 200\n-> Via: !~ x\n", ":4: got no Via"},
 		{"text", "GET /\n-> 200\n-> | nope\n", ":4: got body"},
 		{"text too many", "GET /\n-> 200\n-> !| ok\n", ":4: got a body with"},
 		{"closed", "GET /\n-> closed\n", ":3: got status 200 [], want the connection closed"},

@@ -73,7 +73,11 @@ func (p *parser) parseHeaderOrText(l string, header *[]HeaderWant, body *[]TextW
 	case m != nil && m[1][0] != ':' && m[1][0] != '!':
 		value := strings.TrimSpace(m[2])
 		part, contains := strings.CutPrefix(value, "~ ")
-		*header = append(*header, HeaderWant{Line: line, Name: m[1], Value: strings.TrimSpace(part), Contains: contains})
+		lacks := strings.HasPrefix(value, "!~ ")
+		if lacks {
+			part = value[len("!~ "):]
+		}
+		*header = append(*header, HeaderWant{Line: line, Name: m[1], Value: strings.TrimSpace(part), Contains: contains || lacks, Absent: lacks})
 	default:
 		return p.fail("want a status, \"Name: value\", \"!Name\", \"| text\" or \"!| text\", got %q", l)
 	}

@@ -16,7 +16,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"hauberk.dev"
@@ -45,14 +47,21 @@ type house struct {
 	app     *app
 	bare    *http.Server
 	bareAt  string
-	server  *hauberk.Server
-	secure  []net.Listener
-	clear   net.Listener
+	strict  door
+	lenient door
 	journal *attack.Journal
+	staying atomic.Bool // the replay is over
 	events  chan guard.Event
 	state   string
 	keeps   bool // state outlives the demonstration
 	end     []func()
+}
+
+// door is a server of Hauberk with its listeners.
+type door struct {
+	server *hauberk.Server
+	secure []net.Listener
+	clear  net.Listener
 }
 
 // Run shows everything, and then serves until ctx is done. It fails where a
@@ -71,11 +80,19 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
+	lenient, err := h.measureLenient(ctx)
+	if err != nil {
+		return err
+	}
 	refused, recorded := h.recorded(rows)
 	p.table(rows, refused, recorded)
+	p.compat(lenient)
 	var broken []error
 	for _, r := range rows {
 		broken = append(broken, r.kept())
+	}
+	for _, r := range lenient {
+		broken = append(broken, r.keptLenient())
 	}
 	if recorded != refused {
 		broken = append(broken, fmt.Errorf("%d of %d refusals left no event", refused-recorded, refused))
@@ -96,7 +113,11 @@ func open(o Options) (*house, error) {
 		h.close()
 		return nil, err
 	}
-	if err := h.openChain(o); err != nil {
+	var err error
+	if h.strict, err = h.openChain("strict", h.state, o.Port); err == nil {
+		h.lenient, err = h.openChain("compat", "", 0)
+	}
+	if err != nil {
 		h.close()
 		return nil, err
 	}
@@ -128,39 +149,52 @@ func (h *house) openApp() error {
 	return nil
 }
 
-func (h *house) openChain(o Options) error {
-	if err := os.MkdirAll(h.state, 0o700); err != nil {
-		return err
+// openChain puts Hauberk in front of the app, with a profile of headers. With a
+// state it listens where people look for it, from port first on, and stops
+// gently.
+func (h *house) openChain(profile, state string, first int) (d door, err error) {
+	if state != "" {
+		if err := os.MkdirAll(state, 0o700); err != nil {
+			return d, err
+		}
 	}
 	chain, err := hauberk.New(hauberk.Config{
-		State: h.state, Record: h.record, Logger: slog.New(slog.DiscardHandler),
+		State: state, Record: h.record, Logger: slog.New(slog.DiscardHandler),
 		Sites: []hauberk.Site{{To: "http://" + h.bareAt, Access: "app",
-			Sections: hauberk.Sections{Headers: &headers.Config{Profile: "strict"}}}},
+			Sections: hauberk.Sections{Headers: &headers.Config{Profile: profile}}}},
 	})
 	if err != nil {
-		return err
+		return d, err
 	}
 	inner, err := chain.Gateway()
 	if err != nil {
-		return err
+		return d, err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ran := make(chan struct{})
-	go func() { defer close(ran); _ = chain.Run(ctx) }()
-	h.end = append(h.end, func() { cancel(); <-ran })
-	h.server = chain.Server(inner)
-	h.end = append(h.end, h.stop)
-	if h.secure, err = listen(o.Port); err != nil {
-		return err
+	d.server = chain.Server(inner)
+	if state != "" {
+		h.end = append(h.end, func() { stop(d.server) })
+		d.secure, err = listen(first)
+	} else {
+		h.end = append(h.end, func() { d.server.Close() })
+		d.secure, err = anywhere()
 	}
-	for _, l := range h.secure {
-		go h.server.Serve(l)
+	if err != nil {
+		return d, err
 	}
-	if h.clear, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-		return err
+	for _, l := range d.secure {
+		go d.server.Serve(l)
 	}
-	go h.server.ServeClear(h.clear)
-	return nil
+	if d.clear, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+		return d, err
+	}
+	go d.server.ServeClear(d.clear)
+	return d, nil
+}
+
+// anywhere opens a port that nobody needs to know.
+func anywhere() ([]net.Listener, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	return []net.Listener{l}, err
 }
 
 // listen opens the first free port on loopback, for IPv6 too where the machine
@@ -185,8 +219,12 @@ func listen(first int) ([]net.Listener, error) {
 	return nil, fmt.Errorf("no free port from %d on: %w", first, last)
 }
 
+// record keeps events for the replay, until nothing is replayed any more: a
+// demonstration may stay up for days.
 func (h *house) record(e guard.Event) {
-	h.journal.Record(e)
+	if !h.staying.Load() {
+		h.journal.Record(e)
+	}
 	if e.Verdict != guard.Denied && e.Verdict != guard.Failed {
 		return
 	}
@@ -197,14 +235,14 @@ func (h *house) record(e guard.Event) {
 }
 
 func (h *house) url() string {
-	_, port, _ := net.SplitHostPort(h.secure[0].Addr().String())
+	_, port, _ := net.SplitHostPort(h.strict.secure[0].Addr().String())
 	return "https://localhost:" + port
 }
 
 // measure plays every case at the bare app, then at Hauberk, each time from
 // the bank's first day.
 func (h *house) measure(ctx context.Context) ([]row, error) {
-	rows, err := loadRows()
+	rows, err := loadRows(stopped, later, innocent)
 	if err != nil {
 		return nil, err
 	}
@@ -217,9 +255,29 @@ func (h *house) measure(ctx context.Context) ([]row, error) {
 	if err := h.app.reset(ctx); err != nil {
 		return nil, err
 	}
-	guarded := attack.Door{Host: "localhost", Journal: h.journal,
-		Dial: hauberk.Dialer(h.secure[0].Addr().String(), h.clear.Addr().String())}
-	return rows, measure(ctx, rows, guarded, func(r *row) *outcome { return &r.guarded })
+	return rows, measure(ctx, rows, h.strict.attacked(h.journal), func(r *row) *outcome { return &r.guarded })
+}
+
+// measureLenient plays the cases behind headers: compat, which `serve --to`
+// starts with. What compat lets pass is asked for in its own words, for the
+// rows of the table count on no policy at all.
+func (h *house) measureLenient(ctx context.Context) ([]row, error) {
+	rows, err := loadRows(stopped, innocent, compat)
+	if err != nil {
+		return nil, err
+	}
+	if err := h.app.reset(ctx); err != nil {
+		return nil, err
+	}
+	rows = slices.DeleteFunc(rows, func(r row) bool { return r.promise == stopped && again(r, rows) })
+	err = measure(ctx, rows, h.lenient.attacked(h.journal), func(r *row) *outcome { return &r.lenient })
+	h.lenient.server.Close()
+	return rows, err
+}
+
+func (d door) attacked(j *attack.Journal) attack.Door {
+	return attack.Door{Host: "localhost", Journal: j,
+		Dial: hauberk.Dialer(d.secure[0].Addr().String(), d.clear.Addr().String())}
 }
 
 // recorded counts the refusals, and those of them for which there is an event.
@@ -238,11 +296,11 @@ func (h *house) recorded(rows []row) (refused, recorded int) {
 	return refused, recorded
 }
 
-func (h *house) stop() {
+func stop(s *hauberk.Server) {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
-	if h.server.Shutdown(ctx) != nil {
-		h.server.Close()
+	if s.Shutdown(ctx) != nil {
+		s.Close()
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"hauberk.dev/guard/monitor"
 	"hauberk.dev/internal/demo"
 )
 
@@ -74,10 +75,14 @@ func TestEveryRowIsAsTheTablePromises(t *testing.T) {
 	}
 	text := out.String()
 	for _, want := range []string{" 1 Input validation", " 8 CSRF protection", "15 Monitoring and logging",
-		"csrf.cross-origin", "succeeds  not built yet", "the bare app stops 0", "8 of 8 visitors"} {
+		"csrf.cross-origin", "succeeds  not built yet", "the bare app stops 0", "8 of 8 visitors get the same at both doors",
+		"Measured with `headers: strict`", "other 22 that strict stops are stopped, and 8 of 8 visitors"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("got a table without %q:\n%s", want, text)
 		}
+	}
+	if _, lenient, _ := strings.Cut(text, "`headers: compat`"); strings.Count(lenient, "and it runs ") != 2 {
+		t.Errorf("got %s, want the two scripts that run behind compat", lenient)
 	}
 	if strings.Contains(text, "\x1b") {
 		t.Error("got colour, want none where nobody asked for it")
@@ -137,7 +142,16 @@ func TestItStaysUpToClickAroundInUntilItIsStopped(t *testing.T) {
 	if res.StatusCode != http.StatusForbidden {
 		t.Errorf("got %s, want a refusal", res.Status)
 	}
-	out.await(t, `csrf.cross-origin  cross-origin request refused, incident [0-9a-f]{32}`)
+	said := out.await(t, `csrf.cross-origin  cross-origin request refused\n +hauberk explain ([0-9a-f]{32}) --state (\S+)\n`)
+	found := func() bool { // as `hauberk explain` looks for it
+		entries, err := monitor.Find(said[2], said[1])
+		return err == nil && len(entries) == 1 && entries[0].Rule == "csrf.cross-origin"
+	}
+	for end := time.Now().Add(5 * time.Second); !found() && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	}
+	if !found() {
+		t.Errorf("got no event for hauberk explain %s --state %s", said[1], said[2])
+	}
 
 	stop()
 	select {
@@ -180,6 +194,30 @@ func TestNothingIsLeftBehindWhereNoStateWasAskedFor(t *testing.T) {
 	left, err := os.ReadDir(dir)
 	if err != nil || len(left) > 0 {
 		t.Errorf("got %v, %v left, want nothing", left, err)
+	}
+}
+
+// TestCompatIsHeldToItsOwnPromises shows that its measurement can fail.
+func TestCompatIsHeldToItsOwnPromises(t *testing.T) {
+	for _, c := range []struct {
+		name, promise string
+		got, answered bool
+		want          string
+	}{
+		{"a script that runs", "compat", true, true, ""},
+		{"a script that no longer runs", "compat", false, true, "is said to work behind headers: compat"},
+		{"an attack that is stopped", "stopped", false, true, ""},
+		{"an attack that works", "stopped", true, true, "works behind headers: compat"},
+		{"a server that is down", "stopped", false, false, "was not answered"},
+		{"a visitor", "innocent", true, true, ""},
+		{"a visitor who is refused", "innocent", false, true, "no longer works"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := demo.JudgeLenient(c.promise, c.got, c.answered)
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
 	}
 }
 

@@ -19,7 +19,8 @@ import (
 // is a measurement of the same thing: whether he gets it. The folder is what
 // the table promises of a case behind Hauberk. In stopped he does not get it;
 // in later he still does, for the room that stops it is not built; innocent are
-// visitors, who get what they came for.
+// visitors, who get what they came for. In compat are those that are stopped
+// with headers: strict and succeed with headers: compat.
 //
 //go:embed attacks
 var attacks embed.FS
@@ -31,6 +32,7 @@ const (
 	stopped  promise = "stopped"
 	later    promise = "later"
 	innocent promise = "innocent"
+	compat   promise = "compat"
 )
 
 // row is one case with its two measurements.
@@ -40,6 +42,7 @@ type row struct {
 	c       attack.Case
 	bare    outcome
 	guarded outcome
+	lenient outcome // behind headers: compat
 }
 
 // outcome is what came of a case at one door.
@@ -53,9 +56,9 @@ type outcome struct {
 }
 
 // loadRows reads the demo's own attack files, in the order of the principles.
-func loadRows() ([]row, error) {
+func loadRows(promises ...promise) ([]row, error) {
 	var rows []row
-	for _, p := range []promise{stopped, later, innocent} {
+	for _, p := range promises {
 		files, err := fs.Glob(attacks, "attacks/"+string(p)+"/*.attack")
 		if err != nil {
 			return nil, err
@@ -111,6 +114,27 @@ func (r row) kept() error {
 		return fmt.Errorf("%q is said to work behind Hauberk and does not: %w", r.c.Title, r.guarded.why)
 	case r.promise == innocent && !r.guarded.got:
 		return fmt.Errorf("%q no longer works behind Hauberk: %w", r.c.Title, r.guarded.why)
+	}
+	return nil
+}
+
+// again says whether compat has the case in its own words.
+func again(r row, rows []row) bool {
+	return slices.ContainsFunc(rows, func(o row) bool { return o.promise == compat && o.c.Title == r.c.Title })
+}
+
+// keptLenient says the same of headers: compat, where visitors get what they
+// come for and an attack gets what the folder says, and no more.
+func (r row) keptLenient() error {
+	switch {
+	case r.promise == innocent && !r.lenient.got:
+		return fmt.Errorf("%q no longer works behind headers: compat: %w", r.c.Title, r.lenient.why)
+	case r.promise == stopped && r.lenient.got:
+		return fmt.Errorf("%q is to be stopped and works behind headers: compat", r.c.Title)
+	case r.promise == stopped && !r.lenient.answered():
+		return fmt.Errorf("%q was not answered behind headers: compat: %w", r.c.Title, r.lenient.why)
+	case r.promise == compat && !r.lenient.got:
+		return fmt.Errorf("%q is said to work behind headers: compat and does not: %w", r.c.Title, r.lenient.why)
 	}
 	return nil
 }

@@ -24,14 +24,14 @@ const homeHTML = `<p class=lead>A small bank with big holes, on purpose. Everyth
 </div>`
 
 const styleCSS = `:root{--ink:#1d2433;--soft:#5c667a;--sky:#eef3f9;--lark:#3d5a98}
-*{box-sizing:border-box}body{margin:0;font:17px/1.55 system-ui,sans-serif;color:var(--ink);background:var(--sky)}
-header{background:var(--lark);color:#fff;padding:1.1rem max(1rem,calc(50vw - 24rem));display:flex;gap:1.4rem;align-items:baseline}
+*{box-sizing:border-box}body{margin:0;overflow-wrap:anywhere;font:17px/1.55 system-ui,sans-serif;color:var(--ink);background:var(--sky)}
+header{background:var(--lark);color:#fff;padding:1.1rem max(1rem,calc(50vw - 24rem));display:flex;flex-wrap:wrap;gap:.4rem 1.4rem;align-items:baseline}
 header a{color:#fff;text-decoration:none}header b{font-size:1.25rem}header span{margin-left:auto;opacity:.85}
 main{max-width:48rem;margin:2rem auto;padding:0 1rem}.lead{font-size:1.15rem;color:var(--soft)}
-.grid{display:grid;gap:1rem;grid-template-columns:repeat(auto-fill,minmax(13rem,1fr))}
+.grid{display:grid;gap:1rem;grid-template-columns:repeat(auto-fill,minmax(min(13rem,100%),1fr))}
 .card{display:grid;gap:.5rem;background:#fff;border:1px solid #d6deea;border-radius:.7rem;padding:1.1rem;color:inherit;text-decoration:none}
 .card:hover{border-color:var(--lark)}.bad{color:#a3262a}form{display:flex;flex-wrap:wrap;gap:.6rem;margin:1rem 0}
-form.card{display:grid;max-width:22rem}input,button{font:inherit;padding:.5rem .7rem;border:1px solid #b9c4d6;border-radius:.4rem}
+form.card{display:grid;max-width:22rem}input,button{font:inherit;max-width:100%;min-width:0;padding:.5rem .7rem;border:1px solid #b9c4d6;border-radius:.4rem}
 label{display:grid;gap:.2rem}button{background:var(--lark);color:#fff;border-color:var(--lark);cursor:pointer}
 `
 

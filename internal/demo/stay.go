@@ -21,25 +21,26 @@ func (h *house) invite(p painter, o Options) {
 		p.line("To trust it instead, keep it: hauberk demo --state DIR, then hauberk trust --state DIR")
 	}
 	p.line("   curl --cacert %s %s/", ca, h.url())
-	p.line("Refusals show here as you click. Ctrl-C ends it.")
+	p.line("Refusals show here as you click, each with the command that explains it. Ctrl-C ends it.")
 	p.line("")
 }
 
 // stay shows refusals until ctx is done.
 func (h *house) stay(ctx context.Context, p painter) error {
+	h.staying.Store(true)
+	h.journal.Forget()
 	for len(h.events) > 0 {
 		<-h.events // those of the table are in the table
 	}
-	h.journal.Forget()
 	for {
 		select {
 		case <-ctx.Done():
 			p.line("The bank closes. Nothing of it stays%s.", h.remains())
 			return nil
 		case e := <-h.events:
-			h.journal.Forget()
 			if e.Rule != nil {
-				p.line("%s  %s  %s", e.Time.Format(time.TimeOnly), p.red(e.Rule.ID), p.dim(e.Rule.Title+", incident "+e.Request))
+				p.line("%s  %s  %s", e.Time.Format(time.TimeOnly), p.red(e.Rule.ID), e.Rule.Title)
+				p.line("          %s", p.dim("hauberk explain "+e.Request+" --state "+h.state))
 			}
 		}
 	}

@@ -127,6 +127,28 @@ func (p painter) summary(rows []row) {
 	p.line("%d of %d visitors get the same at both doors.", pleased, visitors)
 }
 
+// compat says what the profile of the column would let pass that `serve --to`
+// starts with. A policy that stops inline scripts breaks apps that nobody has
+// looked at yet, so strict is for the operator to choose.
+func (p painter) compat(rows []row) {
+	p.line("Measured with `headers: strict`. `hauberk serve --to` starts with `headers: compat`, behind which, measured too:")
+	var visitors, pleased, held int
+	for _, r := range rows {
+		switch {
+		case r.promise == innocent:
+			visitors++
+			if r.lenient.got {
+				pleased++
+			}
+		case r.lenient.got:
+			p.line("   %s%s", pad(r.c.Title, titleWidth-3+bareWidth), p.yellow("succeeds"))
+		case r.promise == stopped:
+			held++
+		}
+	}
+	p.line("   The other %d that strict stops are stopped, and %d of %d visitors get the same.", held, pleased, visitors)
+}
+
 func pad(s string, width int) string {
 	return s + strings.Repeat(" ", max(1, width-utf8.RuneCountInString(s)))
 }

@@ -32,6 +32,10 @@ type Options struct {
 	ErrorLog *log.Logger
 }
 
+// flushInterval is how long bytes of an answer with a Content-Length may wait
+// for more of them; of one without, and of an event stream, none wait at all.
+const flushInterval = 10 * time.Millisecond
+
 // Gateway is the innermost handler of the chain.
 type Gateway struct {
 	o     Options
@@ -71,6 +75,7 @@ func New(o Options) (*Gateway, error) {
 		ModifyResponse: g.answer,
 		ErrorHandler:   g.failed,
 		BufferPool:     buffers{},
+		FlushInterval:  flushInterval,
 		ErrorLog:       logger,
 	}
 	return g, nil
@@ -86,8 +91,12 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// An app may answer while it still reads; HTTP/2 allows it anyway.
 		http.NewResponseController(w).EnableFullDuplex()
 	}
-	g.proxy.ServeHTTP(w, r)
+	g.proxy.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), writerKey{}, w)))
 }
+
+// writerKey finds the answer's writer in answer: ReverseProxy copies no header
+// without a value, and nil is how net/http is told to guess no Content-Type.
+type writerKey struct{}
 
 func (g *Gateway) upstream(ctx context.Context) *Upstream {
 	n := guard.From(ctx).Route.N
@@ -115,7 +124,7 @@ func (g *Gateway) rewrite(p *httputil.ProxyRequest) {
 	h := p.Out.Header
 	node := "unknown"
 	if x.Client.IsValid() {
-		node = x.Client.String()
+		node = x.Client.WithZone("").String()
 		h["X-Forwarded-For"] = []string{node}
 		if x.Client.Is6() {
 			node = `"[` + node + `]"`
@@ -134,61 +143,67 @@ func exact(out *url.URL, in *http.Request) {
 		_, rest, _ := strings.Cut(path[i+3:], "/")
 		path = "/" + rest
 	}
-	switch {
-	case !strings.HasPrefix(path, "/") || path == out.EscapedPath():
-	case strings.HasPrefix(path, "//"):
-		out.RawPath = encodeOdd(path) // as Opaque it would become a host
-	default:
-		out.Opaque = path
+	if strings.HasPrefix(path, "/") && path != out.EscapedPath() {
+		out.Opaque = path // one that begins with "//" is mended by sentConn
 	}
-}
-
-// encodeOdd percent-encodes the bytes that net/url does not take in a path.
-func encodeOdd(path string) string {
-	const hex = "0123456789ABCDEF"
-	var b strings.Builder
-	for i := range len(path) {
-		switch c := path[i]; c {
-		case '"', '<', '>', '^', '`', '{', '|', '}':
-			b.WriteByte('%')
-			b.WriteByte(hex[c>>4])
-			b.WriteByte(hex[c&15])
-		default:
-			b.WriteByte(c)
-		}
-	}
-	return b.String()
 }
 
 // answer mends what the app says about itself to its own address.
 func (g *Gateway) answer(res *http.Response) error {
-	if _, typed := res.Header["Content-Type"]; !typed {
-		res.Header["Content-Type"] = nil // what has no type must not get one
+	out := res.Request
+	if w, ok := out.Context().Value(writerKey{}).(http.ResponseWriter); ok && res.Header["Content-Type"] == nil {
+		w.Header()["Content-Type"] = nil // what has no type must not get one
+	}
+	if res.Body != nil && res.StatusCode != http.StatusSwitchingProtocols {
+		res.Body = &watchedBody{ReadCloser: res.Body, g: g, r: out}
 	}
 	location := res.Header.Get("Location")
-	if location == "" {
-		return nil
-	}
-	out := res.Request
-	x := guard.From(out.Context())
-	scheme := "http"
-	if x.Secure {
-		scheme = "https"
-	}
 	to, err := url.Parse(location)
-	if err != nil || to.Host == "" {
+	if err != nil || to.Host == "" || to.User != nil {
 		return nil
 	}
-	if g.upstream(out.Context()).owns(to) && !strings.EqualFold(to.Host, out.Host) {
-		to.Scheme, to.Host = scheme, out.Host
-		res.Header.Set("Location", to.String())
-		return nil
-	}
-	if x.Secure && res.StatusCode/100 == 3 && location == "https://"+out.Host+out.URL.RequestURI() {
-		g.hint("trust proxy", "the app redirects "+strconv.Quote(out.Host)+" to https although the request came over https: it does not know that it stands behind a proxy. "+
+	x, u := guard.From(out.Context()), g.upstream(out.Context())
+	switch {
+	case u.owns(to):
+		scheme := "http"
+		if x.Secure {
+			scheme = "https"
+		}
+		res.Header.Set("Location", scheme+"://"+out.Host+behindAuthority(location))
+	case x.Secure && res.StatusCode/100 == 3 && location == "https://"+out.Host+out.URL.RequestURI():
+		g.hint("trust proxy "+u.String(), "the app at "+u.String()+" redirects "+strconv.Quote(out.Host)+" to https although the request came over https: it does not know that it stands behind a proxy. "+
 			"In Express, add the line app.set('trust proxy', 'loopback'); without it secure session cookies are not set either")
 	}
 	return nil
+}
+
+// behindAuthority returns path, query and fragment of an absolute URL, byte
+// for byte.
+func behindAuthority(location string) string {
+	_, rest, _ := strings.Cut(location, "://")
+	if i := strings.IndexAny(rest, "/?#"); i >= 0 {
+		return rest[i:]
+	}
+	return ""
+}
+
+// watchedBody journals an app that dies in the middle of its answer: the
+// header may have left, so nobody else can say it.
+type watchedBody struct {
+	io.ReadCloser
+	g *Gateway
+	r *http.Request
+}
+
+func (b *watchedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF && b.r.Context().Err() == nil && b.g.o.Fail != nil {
+		var d *guard.Denial
+		if errors.As(b.g.o.Fail(err), &d) {
+			guard.From(b.r.Context()).Emit(guard.Event{Rule: d.Rule, Verdict: guard.Failed, Detail: "the answer broke off: " + err.Error()})
+		}
+	}
+	return n, err
 }
 
 // hint is said once.
@@ -226,6 +241,7 @@ func (buffers) Put(b []byte) { pool.Put(&b) }
 func newTransport(u *Upstream) *http.Transport {
 	return &http.Transport{
 		DialContext:            u.dial,
+		DialTLSContext:         u.dialTLS,
 		DisableCompression:     true,
 		MaxIdleConnsPerHost:    256,
 		IdleConnTimeout:        4 * time.Second, // Node closes after 5

@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -19,13 +21,18 @@ import (
 // Upstream is where an app listens.
 type Upstream struct {
 	scheme, host string // of the URL
+	name         string // of the host, without the port
 	network      string // "tcp" or "unix"
 	addresses    []string
 	transport    *http.Transport
 }
 
-// redial is how long a refused dial is tried again: an app that restarts.
-const redial = 5 * time.Second
+const (
+	// redial is how long a refused dial is tried again: an app that restarts.
+	redial = 5 * time.Second
+	// handshake bounds that of TLS with an app.
+	handshake = 10 * time.Second
+)
 
 // Parse reads "3000", "localhost:3000", "http://…", "https://…" (whose
 // certificate is verified) or "unix:/path".
@@ -37,7 +44,7 @@ func Parse(s string) (*Upstream, error) {
 		return &Upstream{scheme: "http", host: "unix", network: "unix", addresses: []string{path}}, nil
 	}
 	full := s
-	if n, err := strconv.ParseUint(s, 10, 16); err == nil && n > 0 {
+	if s != "" && strings.Trim(s, "0123456789") == "" {
 		full = "http://localhost:" + s
 	} else if !strings.Contains(s, "://") {
 		full = "http://" + s
@@ -48,7 +55,7 @@ func Parse(s string) (*Upstream, error) {
 		return nil, fmt.Errorf("upstream %q: %w", s, errors.Unwrap(err))
 	case u.Scheme != "http" && u.Scheme != "https":
 		return nil, fmt.Errorf("upstream %q: want http, https or unix", s)
-	case u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "":
+	case !isHost(u.Hostname()) || strings.HasSuffix(u.Host, ":") || strings.ContainsAny(s, "@?#") || strings.Trim(u.Path, "/") != "":
 		return nil, fmt.Errorf("upstream %q: want a host and a port only, like localhost:3000", s)
 	}
 	port := u.Port()
@@ -58,12 +65,22 @@ func Parse(s string) (*Upstream, error) {
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 		return nil, fmt.Errorf("upstream %q: %q is not a port", s, port)
 	}
-	up := &Upstream{scheme: u.Scheme, host: u.Host, network: "tcp", addresses: []string{net.JoinHostPort(u.Hostname(), port)}}
+	up := &Upstream{scheme: u.Scheme, host: u.Host, name: u.Hostname(), network: "tcp", addresses: []string{net.JoinHostPort(u.Hostname(), port)}}
 	if strings.EqualFold(u.Hostname(), "localhost") {
 		// An app on localhost may listen on either family.
 		up.addresses = []string{net.JoinHostPort("127.0.0.1", port), net.JoinHostPort("::1", port)}
 	}
 	return up, nil
+}
+
+// isHost says whether name is one that can be dialled: a name of ASCII or an
+// address, which may have a zone.
+func isHost(name string) bool {
+	if _, err := netip.ParseAddr(name); err == nil {
+		return true
+	}
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
+	return name != "" && name[0] != '-' && strings.Trim(name, letters) == ""
 }
 
 // Loopback says whether the app is on this machine, and on which port.
@@ -80,7 +97,7 @@ func (u *Upstream) String() string {
 	if u.network == "unix" {
 		return "unix:" + u.addresses[0]
 	}
-	return u.scheme + "://" + u.host
+	return u.scheme + "://" + strings.ReplaceAll(u.host, "%", "%25") // of a zone
 }
 
 // owns says whether an absolute URL names the upstream itself.
@@ -103,11 +120,7 @@ func (u *Upstream) owns(to *url.URL) bool {
 			return true
 		}
 	}
-	host, _, err := net.SplitHostPort(u.host)
-	if err != nil {
-		host = u.host
-	}
-	return strings.EqualFold(host, to.Hostname())
+	return strings.EqualFold(u.name, to.Hostname())
 }
 
 // dial tries all addresses, and again while they refuse.
@@ -151,15 +164,54 @@ func (e *DialError) Error() string { return "dial " + e.Upstream + ": " + e.Err.
 // Unwrap returns the network's error.
 func (e *DialError) Unwrap() error { return e.Err }
 
+// dialTLS is dial with a handshake, in which the app's certificate is verified.
+func (u *Upstream) dialTLS(ctx context.Context, network, addr string) (net.Conn, error) {
+	c, err := u.dial(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, handshake)
+	defer cancel()
+	t := tls.Client(c, &tls.Config{ServerName: u.name, NextProtos: []string{"http/1.1"}, MinVersion: tls.VersionTLS12})
+	if err := t.HandshakeContext(ctx); err != nil {
+		c.Close()
+		return nil, fmt.Errorf("shake hands with %s: %w", u, err)
+	}
+	return &sentConn{Conn: t}, nil // outermost: it reads request lines
+}
+
 // sentConn counts what has left.
 type sentConn struct {
 	net.Conn
 	sent atomic.Int64
+	// drop is what net/url puts before a path that begins with "//": the next
+	// request line leaves without it.
+	drop string
 }
 
 func (c *sentConn) Write(p []byte) (int, error) {
+	if c.drop != "" {
+		return c.writeLine(p)
+	}
 	n, err := c.Conn.Write(p)
 	c.sent.Add(int64(n))
+	return n, err
+}
+
+// writeLine writes the first bytes of a request: net/http's buffer is larger
+// than any method, so the beginning of the target is among them.
+func (c *sentConn) writeLine(p []byte) (int, error) {
+	drop := c.drop
+	c.drop = ""
+	at := bytes.IndexByte(p, ' ') + 1
+	if !bytes.HasPrefix(p[at:], []byte(drop)) {
+		return 0, fmt.Errorf("no target in the request line %q", p[:at])
+	}
+	line := append(p[:at:at], p[at+len(drop):]...)
+	n, err := c.Write(line)
+	if n == len(line) {
+		n = len(p)
+	}
 	return n, err
 }
 
@@ -179,24 +231,18 @@ var errSent = errors.New("the app closed the connection after the request had le
 // reused connection breaks; that is allowed only if no byte had left.
 func (u *Upstream) once(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(r.Context())
-	var last *sentConn
-	var before int64
-	again := false
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
-		if last != nil && last.sent.Load() > before {
-			again = true
-			cancel(errSent)
-			i.Conn.Close()
-			return
-		}
-		if last = sent(i.Conn); last != nil {
-			before = last.sent.Load()
-		}
-	}})
+	a := &attempt{cancel: cancel}
+	if strings.HasPrefix(r.URL.Opaque, "//") {
+		a.drop = r.URL.Scheme + ":"
+	}
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GetConn: func(string) { a.again() },
+		GotConn: a.on,
+	})
 	res, err := u.transport.RoundTrip(r.WithContext(ctx))
 	if err != nil {
 		cancel(err)
-		if again {
+		if a.ended {
 			return nil, errSent
 		}
 		return nil, err
@@ -206,10 +252,33 @@ func (u *Upstream) once(r *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-func sent(c net.Conn) *sentConn {
-	if t, ok := c.(interface{ NetConn() net.Conn }); ok {
-		c = t.NetConn()
+// attempt is one round trip, of which Transport may make several.
+type attempt struct {
+	cancel context.CancelCauseFunc
+	drop   string
+	conn   *sentConn
+	before int64 // what had left on conn when this request came
+	ended  bool
+}
+
+// again ends the round trip where it begins anew and bytes have left.
+func (a *attempt) again() bool {
+	if a.conn != nil && a.conn.sent.Load() > a.before {
+		a.ended = true
+		a.cancel(errSent)
 	}
-	s, _ := c.(*sentConn)
-	return s
+	return a.ended
+}
+
+// on is told which connection a request gets. One that must not leave gets a
+// connection on which it cannot.
+func (a *attempt) on(i httptrace.GotConnInfo) {
+	if a.again() {
+		i.Conn.Close()
+		return
+	}
+	if c, ok := i.Conn.(*sentConn); ok {
+		c.drop = a.drop
+		a.conn, a.before = c, c.sent.Load()
+	}
 }

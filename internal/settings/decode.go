@@ -191,6 +191,9 @@ func (r *reader) decodeScalar(n *node, v reflect.Value, f field, path string) {
 	} else {
 		err = setScalar(n, v, f)
 	}
+	if err == nil && isLimit(v.Type(), f) && v.IsZero() {
+		err = hinted{fmt.Sprintf("%q is no limit", n.text), "leave the key out for the default"}
+	}
 	if err != nil {
 		message, hint := err.Error(), ""
 		if h, ok := err.(hinted); ok {
@@ -198,4 +201,10 @@ func (r *reader) decodeScalar(n *node, v reflect.Value, f field, path string) {
 		}
 		r.failAt(n, path, message, hint)
 	}
+}
+
+// isLimit says that zero stands for a default in a value of type t: durations,
+// sizes, and numbers that say so by `min`.
+func isLimit(t reflect.Type, f field) bool {
+	return t == reflect.TypeFor[time.Duration]() || readsText(t) && t.Kind() == reflect.Int64 || f.least > 0
 }

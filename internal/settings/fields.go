@@ -3,6 +3,7 @@ package settings
 import (
 	"encoding"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -14,6 +15,7 @@ type field struct {
 	typ           reflect.Type
 	main, inherit bool
 	enum          []string
+	least         int // of a number, 0 for any
 }
 
 // fieldsOf lists the keys of t in the order of the struct.
@@ -34,6 +36,7 @@ func fieldsOf(t reflect.Type) []field {
 		}
 		one := field{key: name, index: []int{i}, typ: f.Type,
 			main: f.Tag.Get("main") == "true", inherit: f.Tag.Get("inherit") == "true" && f.Type.Kind() == reflect.Pointer}
+		one.least, _ = strconv.Atoi(f.Tag.Get("min"))
 		if e := f.Tag.Get("enum"); e != "" {
 			one.enum = strings.Split(e, ",")
 		}

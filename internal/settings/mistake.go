@@ -84,7 +84,11 @@ func Printable(s string) string {
 // Nearest returns the one of known that word most likely was meant to be, and
 // whether one is near enough to be worth asking about.
 func Nearest(word string, known []string) (string, bool) {
-	best, at := "", 1+max(2, len(word)/3)
+	near := max(2, len(word)/3)
+	if len(word) < 5 {
+		near = 1 // two of four letters are another word
+	}
+	best, at := "", near+1
 	if len(word) > 64 {
 		return "", false
 	}

@@ -115,6 +115,9 @@ func (s *schema) value(t reflect.Type, f field, path string) map[string]any {
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		return map[string]any{"type": "integer", "minimum": 0}
 	}
+	if f.least > 0 {
+		return map[string]any{"type": "integer", "minimum": f.least}
+	}
 	return map[string]any{"type": "integer"}
 }
 

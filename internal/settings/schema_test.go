@@ -22,6 +22,7 @@ func TestTheSchemaKnowsEveryKeyAndNoOther(t *testing.T) {
 			Properties map[string]struct {
 				Description, Pattern string
 				Enum                 []string
+				Minimum              int
 			}
 		} `json:"$defs"`
 	}
@@ -32,6 +33,9 @@ func TestTheSchemaKnowsEveryKeyAndNoOther(t *testing.T) {
 		t.Errorf("got %s", text)
 	}
 	h, l := s.Defs["headers"], s.Defs["headers.limits"]
+	if got := l.Properties["depth"].Minimum; got != 1 {
+		t.Errorf("depth: got the minimum %d, want 1", got)
+	}
 	if h.Additional == nil || *h.Additional || len(h.Properties["profile"].Enum) != 3 || h.Properties["profile"].Description == "" {
 		t.Errorf("headers: got %+v", h)
 	}

@@ -34,6 +34,8 @@ type place struct{ line, column int }
 //
 //   - main:"true": a scalar in place of the struct sets this field;
 //   - enum:"a,b": the values that a string may have;
+//   - min:"1": what a number is at least, and that its zero stands for a
+//     default; a duration or a size of zero is a mistake too;
 //   - inherit:"true" on a pointer: where the key is written, the value starts as
 //     a copy of the one with the same key in the nearest enclosing struct that
 //     has one; where it is not written, the pointer stays nil.

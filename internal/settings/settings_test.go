@@ -16,7 +16,7 @@ import (
 type limits struct {
 	Head  guard.Size    `yaml:"head"`
 	Idle  time.Duration `yaml:"idle"`
-	Depth int           `yaml:"depth"`
+	Depth int           `yaml:"depth" min:"1"`
 }
 
 type headers struct {
@@ -137,6 +137,10 @@ func TestMistakesHaveTheirPlaceAndAHint(t *testing.T) {
 		{"a value that is none", "headers: {profile: strikt}", `f:1:20: headers.profile: "strikt" is not one of its values (did you mean strict?)`},
 		{"a bare duration", "headers: {limits: {idle: 5}}", `f:1:26: headers.limits.idle: "5" needs a unit (like 5s, or ms, m, h, d)`},
 		{"no duration", "headers: {limits: {idle: soon}}", `f:1:26: headers.limits.idle: "soon" is not a duration (like 500ms, 30s, 1h30m or 14d)`},
+		{"a duration of zero", "headers: {limits: {idle: 0s}}", `f:1:26: headers.limits.idle: "0s" is no limit (leave the key out for the default)`},
+		{"a size of zero", "headers: {limits: {head: 0KiB}}", `f:1:26: headers.limits.head: "0KiB" is no limit (leave the key out for the default)`},
+		{"a number of zero", "headers: {limits: {depth: 0}}", `f:1:27: headers.limits.depth: "0" is no limit (leave the key out for the default)`},
+		{"a size beyond all", "headers: {limits: {head: 17179869184GiB}}", `f:1:26: headers.limits.head: "17179869184GiB" is out of range: no size is that large`},
 		{"a bare size", "headers: {limits: {head: 16}}", `f:1:26: headers.limits.head: "16" is not a size: want a unit, B, KiB, MiB or GiB`},
 		{"no prefix", "proxies: [10.0.0.0]", `f:1:11: proxies[0]: netip.ParsePrefix("10.0.0.0"): no '/'`},
 		{"no date", "until: tomorrow", `f:1:8: until: "tomorrow" is not a date (like 2027-01-31, or 2027-01-31T18:00:00Z)`},
@@ -285,4 +289,15 @@ func FuzzDecode(f *testing.F) {
 		d.Place("sites[0].routes[0].headers.profile")
 		d.Locate(errors.New(string(src)))
 	})
+}
+
+func TestAShortWordIsNotGuessedFromHalfOfItsLetters(t *testing.T) {
+	known := []string{"once", "state", "listen", "to"}
+	for word, want := range map[string]string{
+		"onec": "once", "sttae": "state", "lisen": "listen", "nope": "", "t": "to", "xyzzy": "",
+	} {
+		if got, _ := settings.Nearest(word, known); got != want {
+			t.Errorf("%s: got %q, want %q", word, got, want)
+		}
+	}
 }

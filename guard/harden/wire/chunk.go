@@ -150,7 +150,7 @@ func (c *body) inName(b byte) *Error {
 	switch {
 	case b == ':' && c.named > 0:
 		if c.named <= maxName && forbiddenTrailer(c.name[:c.named]) {
-			return refuse(Framing, "trailer", "%s is no trailer", short(c.name[:c.named]))
+			return refuse(Framing, "trailer", "%s is no trailer", word(c.name[:c.named]))
 		}
 		c.step = trailerValue
 	case !isToken[b]:

@@ -34,7 +34,7 @@ func (d *head) field(line []byte, at int, l *Limits) *Error {
 		// Assigned to an object, this name reaches its prototype: it crashed
 		// Node (CVE-2026-21710).
 		if equalFold(name, "__proto__") {
-			return refuse(Framing, "header", "the name %s", short(name))
+			return refuse(Framing, "header", "the name %s", word(name))
 		}
 	case 10:
 		if equalFold(name, "connection") {
@@ -63,10 +63,10 @@ func split(line []byte) (name, value []byte, err *Error) {
 	case i == 0 && len(line) > 0 && (line[0] == ' ' || line[0] == '\t'):
 		return nil, nil, refuse(Framing, "header", "a folded line")
 	case i == 0 || i == len(line) || line[i] != ':':
-		return nil, nil, refuse(Framing, "header", "no field name: %s", short(line))
+		return nil, nil, refuse(Framing, "header", "no field name: %s", leading(line))
 	}
 	if !printable(line[i+1:]) {
-		return nil, nil, refuse(Framing, "header", "a control character in the value of %s", short(line[:i]))
+		return nil, nil, refuse(Framing, "header", "a control character in the value of %s", word(line[:i]))
 	}
 	return line[:i], trim(line[i+1:]), nil
 }
@@ -78,7 +78,7 @@ func (d *head) hostField(value []byte, at int, raw []byte) *Error {
 		return refuse(Host, "header.Host", "more than one")
 	}
 	if !validHost(value) {
-		return refuse(Host, "header.Host", "%s is no host", short(value))
+		return refuse(Host, "header.Host", "%s is no host", hostWord(value))
 	}
 	at += len(raw) - len(bytes.TrimLeft(raw, " \t"))
 	d.host = span{at, at + len(value)}
@@ -96,7 +96,7 @@ func noTab(field string, line []byte) *Error {
 
 func (d *head) expect(value []byte) *Error {
 	if d.expects || !equalFold(value, "100-continue") {
-		return refuse(Expectation, "header.Expect", "%s", short(value))
+		return refuse(Expectation, "header.Expect", "%s", word(value))
 	}
 	d.expects = true
 	return nil
@@ -112,12 +112,12 @@ func (d *head) contentLength(value, line []byte) *Error {
 	n := int64(0)
 	for _, c := range value {
 		if !isDigit(c) {
-			return refuse(Framing, "header.Content-Length", "%s", short(value))
+			return refuse(Framing, "header.Content-Length", "%s", word(value))
 		}
 		n = n*10 + int64(c-'0')
 	}
 	if len(value) == 0 || len(value) > 18 {
-		return refuse(Framing, "header.Content-Length", "%s", short(value))
+		return refuse(Framing, "header.Content-Length", "%s", word(value))
 	}
 	d.length = n
 	return nil
@@ -131,7 +131,7 @@ func (d *head) transferEncoding(value, line []byte) *Error {
 		return refuse(Framing, "header.Transfer-Encoding", "more than one")
 	}
 	if !equalFold(value, "chunked") {
-		return refuse(Framing, "header.Transfer-Encoding", "%s", short(value))
+		return refuse(Framing, "header.Transfer-Encoding", "%s", word(value))
 	}
 	d.coded = true
 	return nil
@@ -145,11 +145,11 @@ func declared(value []byte) *Error {
 		name = trim(name)
 		for _, c := range name {
 			if !isToken[c] {
-				return refuse(Framing, "header.Trailer", "the name %s", short(name))
+				return refuse(Framing, "header.Trailer", "the name %s", word(name))
 			}
 		}
 		if forbiddenTrailer(name) {
-			return refuse(Framing, "header.Trailer", "%s is no trailer", short(name))
+			return refuse(Framing, "header.Trailer", "%s is no trailer", word(name))
 		}
 	}
 	return nil

@@ -75,7 +75,7 @@ func (d *head) pending(h []byte, l *Limits) *Error {
 		return nil // Of an empty line, perhaps.
 	}
 	if d.end == 0 && len(h) > 0 && !isToken[h[0]] {
-		return refuse(Framing, "line", "begins with %s", short(h[:1]))
+		return refuse(Framing, "line", "begins with byte %#02x", h[0])
 	}
 	n := len(h) - d.at
 	if n > 0 && h[len(h)-1] == '\r' {
@@ -109,7 +109,7 @@ func (d *head) whole(h []byte) *Error {
 	case d.hosts == 0:
 		return refuse(Host, "header.Host", "missing")
 	case d.auth.to > 0 && !sameHost(d.auth.of(h), d.host.of(h), d.https):
-		return refuse(Framing, "header.Host", "%s is not the target's %s", short(d.host.of(h)), short(d.auth.of(h)))
+		return refuse(Framing, "header.Host", "%s is not the target's %s", hostWord(d.host.of(h)), hostWord(d.auth.of(h)))
 	case d.coded && d.length >= 0:
 		return refuse(Framing, "header.Content-Length", "beside Transfer-Encoding")
 	case d.coded && d.old:
@@ -131,11 +131,50 @@ func refuse(k Kind, field, format string, args ...any) *Error {
 	return &Error{Kind: k, Field: field, Detail: fmt.Sprintf(format, args...)}
 }
 
-// short quotes what a client sent, and no more of it than tells what it was.
-func short(b []byte) string {
-	const most = 40
-	if len(b) > most {
+// most bounds what is quoted of one word.
+const most = 40
+
+// word quotes the token that b begins with and the byte that ends it. What
+// stands behind that byte is not shown: a broken head is most often a good one
+// with a secret in it, "Authorization : Bearer ...".
+func word(b []byte) string {
+	return quote(b, func(c byte) bool { return isToken[c] })
+}
+
+// leading is word for a line of which nothing is known. A line that is one
+// word may be the secret itself.
+func leading(b []byte) string {
+	for _, c := range b {
+		if !isToken[c] {
+			return word(b)
+		}
+	}
+	return fmt.Sprintf("one word of %d bytes", len(b))
+}
+
+// HostWord quotes h as far as it may be logged: up to the first byte that no
+// host has.
+func HostWord(h string) string { return hostWord([]byte(h)) }
+
+// hostWord quotes b up to the first byte that no host has. What stands before
+// an "@" is a name and a password, and not shown.
+func hostWord(b []byte) string {
+	if bytes.IndexByte(b, '@') >= 0 {
+		return "user information"
+	}
+	if len(b) > 0 && b[0] == '[' {
+		return quote(b, func(c byte) bool { return isHex(c) || c == ':' || c == '.' || c == '[' || c == ']' })
+	}
+	return quote(b, isHostByte)
+}
+
+func quote(b []byte, good func(byte) bool) string {
+	i := 0
+	for i < len(b) && good(b[i]) {
+		i++
+	}
+	if i > most {
 		return fmt.Sprintf("%q...", b[:most])
 	}
-	return fmt.Sprintf("%q", b)
+	return fmt.Sprintf("%q", b[:min(i+1, len(b))])
 }

@@ -14,21 +14,22 @@ func (d *head) line(b []byte) *Error {
 		i++
 	}
 	if i == 0 || i > 32 || i == len(b) || b[i] != ' ' {
-		return refuse(Framing, "line", "no method: %s", short(b))
+		return refuse(Framing, "line", "no method: %s", leading(b))
 	}
 	method, rest := b[:i], b[i+1:]
 	sp := bytes.LastIndexByte(rest, ' ')
 	if sp < 0 {
-		return refuse(Framing, "line", "no version: %s", short(b))
+		return refuse(Framing, "line", "no version behind %s", word(method))
 	}
 	switch version := rest[sp+1:]; {
 	case string(version) == "HTTP/1.1":
 	case string(version) == "HTTP/1.0":
 		d.old = true
 	case isVersion(version):
-		return refuse(Version, "line", "version %s", short(version))
+		return refuse(Version, "line", "version %q", version)
 	default:
-		return refuse(Framing, "line", "version %s", short(version))
+		// It may be the end of a query with a space in it.
+		return refuse(Framing, "line", "%d bytes in the place of the version", len(version))
 	}
 	if string(method) == "CONNECT" {
 		// What follows it is a tunnel's, and no longer HTTP.
@@ -55,7 +56,7 @@ func (d *head) target(t []byte, at int) *Error {
 			query = true
 		case b == '%' && !query:
 			if i+2 >= len(t) || !isHex(t[i+1]) || !isHex(t[i+2]) {
-				return refuse(Target, "target", "bad percent-encoding %s", short(t[i:min(i+3, len(t))]))
+				return refuse(Target, "target", "bad percent-encoding %q", t[i:min(i+3, len(t))])
 			}
 		}
 	}
@@ -76,40 +77,79 @@ func (d *head) absolute(t []byte, at int) *Error {
 	case len(t) >= 8 && equalFold(t[:8], "https://"):
 		n, d.https = 8, true
 	default:
-		return refuse(Target, "target", "neither a path nor an http URL: %s", short(t))
+		return refuse(Target, "target", "neither a path nor an http URL: %s", leading(t))
 	}
 	slash := bytes.IndexByte(t[n:], '/')
 	if slash < 0 {
-		return refuse(Target, "target", "an absolute URL without a path: %s", short(t))
+		return refuse(Target, "target", "an absolute URL without a path")
 	}
 	if !validHost(t[n : n+slash]) {
-		return refuse(Target, "target", "the authority %s", short(t[n:n+slash]))
+		return refuse(Target, "target", "the authority %s", hostWord(t[n:n+slash]))
 	}
 	d.auth = span{at + n, at + n + slash}
 	return nil
 }
 
-// validHost accepts what names one host in every reader: a name or an IPv4
-// address of letters, digits, "-", "." and "_", or an IPv6 address in
-// brackets, and a port. User information and percent-encoding are refused.
+// ValidHost says whether h, a Host or an :authority, names one host in every
+// reader: a name or an address, and perhaps a port.
+func ValidHost(h string) bool { return validHost([]byte(h)) }
+
+// validHost accepts a name of labels of letters, digits, "-" and "_", which
+// browsers send though RFC 952 has no underscore, an IPv4 address, or an IPv6
+// address in brackets, and a port. User information and percent-encoding are
+// refused, and so is a name that ends in a number but is no address: a browser
+// takes it for one (WHATWG URL, section 3.5), a resolver for a name.
 func validHost(b []byte) bool {
 	host, port := splitPort(b)
 	if port != nil && !validPort(port) {
 		return false
 	}
-	if len(host) == 0 || len(host) > 255 {
+	if len(host) == 0 || len(host) > 254 {
 		return false
 	}
 	if host[0] == '[' {
 		return validIPv6(host)
 	}
-	for _, c := range host {
-		if !isAlnum(c) && c != '-' && c != '.' && c != '_' {
+	name := host
+	if name[len(name)-1] == '.' {
+		name = name[:len(name)-1]
+	}
+	at, digits := 0, true // where the label began, and whether it is a number
+	for i, c := range name {
+		if c == '.' {
+			if !validLabel(name[at:i]) {
+				return false
+			}
+			at, digits = i+1, true
+			continue
+		}
+		digits = digits && isDigit(c)
+	}
+	last := name[at:]
+	if !validLabel(last) || len(name) > 253 {
+		return false
+	}
+	if digits {
+		a, err := netip.ParseAddr(string(host))
+		return err == nil && a.Is4()
+	}
+	return len(last) < 2 || last[0] != '0' || lower(last[1]) != 'x'
+}
+
+func validLabel(l []byte) bool {
+	if len(l) == 0 || len(l) > 63 || l[0] == '-' || l[len(l)-1] == '-' {
+		return false
+	}
+	for _, c := range l {
+		if !isAlnum(c) && c != '-' && c != '_' {
 			return false
 		}
 	}
 	return true
 }
+
+// isHostByte says whether a name may have c.
+func isHostByte(c byte) bool { return isAlnum(c) || c == '-' || c == '.' || c == '_' }
 
 // splitPort cuts what follows the last colon outside of brackets; the port is
 // nil where there is none.

@@ -7,8 +7,10 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,8 +19,25 @@ import (
 )
 
 // mutations is how many mutated streams are held against Node; -short runs a
-// tenth of them.
+// tenth of them, HAUBERK_SOAK=N n times as many.
 const mutations = 20_000
+
+// streams says how many to run.
+func streams(t *testing.T) int {
+	t.Helper()
+	n := 1
+	if text, given := os.LookupEnv("HAUBERK_SOAK"); given {
+		var err error
+		if n, err = strconv.Atoi(text); err != nil || n < 1 {
+			t.Fatalf("HAUBERK_SOAK is %q, want a number from 1 on", text)
+		}
+		t.Logf("HAUBERK_SOAK=%d: %d times as many streams", n, n)
+	}
+	if testing.Short() {
+		return n * mutations / 10
+	}
+	return n * mutations
+}
 
 // node is a running testdata/reader.mjs.
 type node struct {
@@ -165,10 +184,7 @@ func TestNodeReadsEachRowAsWeDo(t *testing.T) {
 func TestNodeReadsMutationsAsWeDo(t *testing.T) {
 	by := startNode(t)
 	seeds := corpus()
-	count := mutations
-	if testing.Short() {
-		count /= 10
-	}
+	count := streams(t)
 	var n tally
 	var wg sync.WaitGroup
 	next := make(chan int)

@@ -103,6 +103,17 @@ var rows = []row{
 	{"a Host with a word as port", head("GET / HTTP/1.1", "Host: app.test:http"), "header.Host", 0},
 	{"a Host with a port too high", head("GET / HTTP/1.1", "Host: app.test:65536"), "header.Host", 0},
 
+	{"a Host with a final dot", head("GET / HTTP/1.1", "Host: app.test."), "", 0},
+	{"a Host with an underscore", head("GET / HTTP/1.1", "Host: my_app.test"), "", 0},
+	{"a Host with an empty label", head("GET / HTTP/1.1", "Host: app..test"), "header.Host", 0},
+	{"a Host of a dot", head("GET / HTTP/1.1", "Host: ."), "header.Host", 0},
+	{"a Host that begins with a dot", head("GET / HTTP/1.1", "Host: .test"), "header.Host", 0},
+	{"a Host that begins with a hyphen", head("GET / HTTP/1.1", "Host: -app.test"), "header.Host", 0},
+	{"a Host with a label of 64", head("GET / HTTP/1.1", "Host: "+strings.Repeat("a", 64)+".test"), "header.Host", 0},
+	{"a Host that ends in a number", head("GET / HTTP/1.1", "Host: app.1"), "header.Host", 0},
+	{"half an IPv4 address", head("GET / HTTP/1.1", "Host: 127.1"), "header.Host", 0},
+	{"an IPv4 address in hex", head("GET / HTTP/1.1", "Host: 0x7f000001"), "header.Host", 0},
+
 	{"a value with a tab and bytes above ASCII", get("X-A: a\tb\xe9"), "", 0},
 	{"an empty value", get("X-A:"), "", 0},
 	{"white space around a value", get("X-A: \t b \t "), "", 0},

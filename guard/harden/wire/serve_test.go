@@ -100,9 +100,26 @@ func (s *served) refuseOr(app http.HandlerFunc) http.Handler {
 		w.Header().Set("Refused", e.Field)
 		w.Header().Set("Asked-Host", r.Host)
 		w.Header().Set("Asked-Accept", r.Header.Get("Accept"))
-		w.WriteHeader(e.Kind.Status())
+		w.WriteHeader(status(e.Kind))
 		fmt.Fprintln(w, e)
 	})
+}
+
+// status is the answer that room harden gives to each kind.
+func status(k wire.Kind) int {
+	switch k {
+	case wire.LineTooLong:
+		return 414
+	case wire.HeadTooLarge:
+		return 431
+	case wire.Slow:
+		return 408
+	case wire.Expectation:
+		return 417
+	case wire.Version:
+		return 505
+	}
+	return 400
 }
 
 func (s *served) echo(w http.ResponseWriter, r *http.Request) {

@@ -71,23 +71,6 @@ const (
 	Version
 )
 
-// Status returns the status code that fits the refusal.
-func (k Kind) Status() int {
-	switch k {
-	case LineTooLong:
-		return 414
-	case HeadTooLarge:
-		return 431
-	case Slow:
-		return 408
-	case Expectation:
-		return 417
-	case Version:
-		return 505
-	}
-	return 400
-}
-
 // Error is why a head or a body was refused. What the client sent appears in
 // it only quoted and cut short, so that it may be logged.
 type Error struct {

@@ -1,0 +1,4 @@
+package hauberk
+
+// Alike compares what came through the two doors.
+var Alike = alike

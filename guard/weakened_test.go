@@ -1,0 +1,155 @@
+package guard_test
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"hauberk.dev"
+	"hauberk.dev/guard"
+	"hauberk.dev/guard/csrf"
+	"hauberk.dev/guard/fault"
+	"hauberk.dev/guard/harden"
+	"hauberk.dev/guard/headers"
+	"hauberk.dev/guard/https"
+	"hauberk.dev/guard/monitor"
+)
+
+// section is the config of a room.
+type section interface{ Weakened() []string }
+
+// weakened says of every key of every room which value is weaker than the
+// default, with the line that says so, and which is not; of a key that can only
+// be stricter, the latter alone.
+var weakened = map[string]struct {
+	weak section
+	want string
+	fine section
+}{
+	"harden.methods":            {harden.Config{Methods: []string{"GET", "PROPFIND"}}, `methods: "PROPFIND" may be asked for`, harden.Config{Methods: []string{"GET"}}},
+	"harden.served":             {harden.Config{Served: []string{"/.env\x1b"}}, `served: "/.env\x1b" is served`, nil},
+	"harden.request_line":       {harden.Config{RequestLine: 64 * guard.KiB}, "request_line: 64KiB (default 8KiB)", harden.Config{RequestLine: guard.KiB}},
+	"harden.headers":            {harden.Config{Headers: 64 * guard.KiB}, "headers: 64KiB (default 12KiB)", harden.Config{Headers: guard.KiB}},
+	"harden.total":              {harden.Config{Total: 64 * guard.KiB}, "total: 64KiB (default 14KiB)", harden.Config{Total: 14 * guard.KiB}},
+	"harden.fields":             {harden.Config{Fields: 1000}, "fields: 1000 (default 100)", harden.Config{Fields: 50}},
+	"harden.header_time":        {harden.Config{HeaderTime: time.Minute}, "header_time: 1m (default 5s)", harden.Config{HeaderTime: time.Second}},
+	"harden.min_rate":           {harden.Config{MinRate: 1}, "min_rate: 1B (default 1KiB)", harden.Config{MinRate: 2 * guard.KiB}},
+	"harden.idle":               {harden.Config{Idle: time.Hour}, "idle: 1h (default 1m15s)", harden.Config{Idle: time.Minute}},
+	"harden.connections":        {harden.Config{Connections: 1000000}, "connections: 1000000 (default 100)", harden.Config{Connections: 10}},
+	"harden.streams":            {harden.Config{Streams: 1000}, "streams: 1000 (default 100)", harden.Config{Streams: 10}},
+	"harden.resets":             {harden.Config{Resets: 3000}, "resets: 3000 (default 300)", harden.Config{Resets: 30}},
+	"harden.underscore_headers": {harden.Config{UnderscoreHeaders: []string{"api_key"}}, `underscore_headers: "api_key" passes`, nil},
+	"harden.identity_headers":   {nil, "", harden.Config{IdentityHeaders: []string{"X-Employee"}}},
+
+	"headers.profile":          {headers.Config{Profile: "compat"}, "profile: compat (default strict)", headers.Config{Profile: "api"}},
+	"headers.lock":             {nil, "", headers.Config{Lock: "hauberk.csp.lock"}},
+	"headers.no_reports":       {headers.Config{NoReports: true}, "no_reports: browsers do not say", nil},
+	"headers.override":         {override("Content-Security-Policy", "default-src *"), `override.Content-Security-Policy: "default-src *" allows more than profile strict`, override("referrer-policy", "no-referrer")},
+	"headers.cors_origins":     {headers.Config{CORSOrigins: []string{"https://a.test"}}, `cors_origins: "https://a.test" may read answers`, nil},
+	"headers.session_cookies":  {nil, "", headers.Config{SessionCookies: []string{"app"}}},
+	"headers.readable_cookies": {headers.Config{ReadableCookies: []string{"sid"}}, `readable_cookies: "sid" can be read by scripts`, nil},
+	"headers.keep":             {headers.Config{Keep: []string{"Server"}}, `keep: "Server" tells about the software behind`, nil},
+
+	"csrf.trusted_origins": {csrf.Config{TrustedOrigins: []string{"https://a.test"}}, `trusted_origins: "https://a.test" may send requests`, nil},
+	"csrf.json":            {nil, "", csrf.Config{JSON: true}},
+
+	"fault.leaks": {nil, "", fault.Config{Leaks: "refuse"}},
+	"fault.hold":  {fault.Config{Hold: 1}, "hold: 1B (default 32KiB)", fault.Config{Hold: guard.MiB}},
+
+	"https.certificates":    {nil, "", https.Config{Certificates: []https.Pair{{Cert: "a", Key: "b"}}}},
+	"https.min_tls":         {nil, "", https.Config{MinTLS: "1.2"}},
+	"https.port":            {nil, "", https.Config{Port: 8443}},
+	"https.hsts":            {https.Config{HSTS: time.Second}, "hsts: 1s (default 5m)", https.Config{HSTS: time.Hour}},
+	"https.hsts_subdomains": {nil, "", https.Config{HSTSSubdomains: true}},
+	"https.hsts_preload":    {nil, "", https.Config{HSTSPreload: true}},
+	"https.hsts_local":      {nil, "", https.Config{HSTSLocal: true}},
+	"https.hsts_withdraw":   {https.Config{HSTSWithdraw: true}, "hsts_withdraw: browsers forget", nil},
+
+	"monitor.listen":      {monitor.Config{Listen: "127.0.0.1:9464"}, `listen: "127.0.0.1:9464": every user of this machine`, nil},
+	"monitor.event_file":  {monitor.Config{EventFile: 64 * guard.KiB}, "event_file: 64KiB (default 16MiB)", monitor.Config{EventFile: 32 * guard.MiB}},
+	"monitor.event_files": {monitor.Config{EventFiles: 2}, "event_files: 2 (default 4)", monitor.Config{EventFiles: 8}},
+	"monitor.queue":       {monitor.Config{Queue: 1}, "queue: 1 (default 4096)", monitor.Config{Queue: 65536}},
+}
+
+func override(name, value string) headers.Config {
+	return headers.Config{Override: map[string]string{name: value}}
+}
+
+// TestEveryKeyThatWeakensSaysSo walks the sections of the whole config, so that
+// no room and no key can be forgotten.
+func TestEveryKeyThatWeakensSaysSo(t *testing.T) {
+	seen := map[string]bool{}
+	root := reflect.TypeFor[hauberk.Config]()
+	for i := range root.NumField() {
+		room := root.Field(i)
+		if !strings.HasPrefix(room.Type.PkgPath(), "hauberk.dev/guard/") || room.Type.Kind() != reflect.Struct {
+			continue
+		}
+		name, _, _ := strings.Cut(room.Tag.Get("yaml"), ",")
+		zero, ok := reflect.Zero(room.Type).Interface().(section)
+		if !ok {
+			t.Errorf("%s: got a Config without Weakened", name)
+			continue
+		}
+		if got := zero.Weakened(); len(got) != 0 {
+			t.Errorf("%s: the default is said to be weaker: %q", name, got)
+		}
+		for j := range room.Type.NumField() {
+			key, _, _ := strings.Cut(room.Type.Field(j).Tag.Get("yaml"), ",")
+			key = name + "." + key
+			seen[key] = true
+			row, ok := weakened[key]
+			if !ok {
+				t.Errorf("%s: say here which value of it is weaker than the default", key)
+				continue
+			}
+			for _, c := range []section{row.weak, row.fine} {
+				if c != nil && (reflect.TypeOf(c) != room.Type || reflect.ValueOf(c).Field(j).IsZero()) {
+					t.Errorf("%s: %+v does not set it", key, c)
+				}
+			}
+			if row.weak != nil {
+				if got := row.weak.Weakened(); len(got) != 1 || !strings.HasPrefix(got[0], row.want) || row.want == "" {
+					t.Errorf("%s: got %q, want %q", key, got, row.want)
+				}
+			}
+			if row.fine != nil {
+				if got := row.fine.Weakened(); len(got) != 0 {
+					t.Errorf("%s: got %q of a value that is not weaker", key, got)
+				}
+			}
+		}
+	}
+	for key := range weakened {
+		if !seen[key] {
+			t.Errorf("%s is no key", key)
+		}
+	}
+}
+
+// TestAnOverrideIsHeldToItsProfile tells a stricter value from a weaker one.
+func TestAnOverrideIsHeldToItsProfile(t *testing.T) {
+	for _, c := range []struct {
+		profile, name, value string
+		weaker               bool
+	}{
+		{"", "X-Frame-Options", "SAMEORIGIN", true},
+		{"", "x-frame-options", "DENY", false},
+		{"compat", "X-Frame-Options", "SAMEORIGIN", false},
+		{"", "Cross-Origin-Resource-Policy", "cross-origin", true},
+		{"", "Cross-Origin-Embedder-Policy", "unsafe-none", false}, // the profile sends none
+		{"api", "Cross-Origin-Embedder-Policy", "unsafe-none", true},
+		{"compat", "Content-Security-Policy", "default-src 'self'; object-src 'none'; base-uri 'self'; frame-ancestors 'self'", false},
+		{"", "Content-Security-Policy", "object-src 'none'; base-uri 'self'; frame-ancestors 'self'", true},
+		{"", "Permissions-Policy", "camera=()", true}, // and nothing about the others
+	} {
+		config := override(c.name, c.value)
+		config.Profile = c.profile
+		got := slices.ContainsFunc(config.Weakened(), func(s string) bool { return strings.HasPrefix(s, "override."+c.name+": ") })
+		if got != c.weaker {
+			t.Errorf("%s of %q: %q is said to be weaker: %t, want %t", c.name, c.profile, c.value, got, c.weaker)
+		}
+	}
+}
