@@ -35,6 +35,7 @@ type Chain struct {
 	sites      *sites
 	exceptions []exception
 	log        *slog.Logger
+	events     *events
 	running    atomic.Bool
 
 	monitor *monitor.Room
@@ -53,7 +54,7 @@ func build(c Config, unlistened bool) (*Chain, error) {
 	if c.HTTPS.Port == 0 {
 		c.HTTPS.Port = tlsPort(c.Listen)
 	}
-	ch := &Chain{config: c, log: c.Logger}
+	ch := &Chain{config: c, log: c.Logger, events: &events{also: c.Record}}
 	if ch.log == nil {
 		ch.log = slog.Default()
 	}
@@ -75,6 +76,7 @@ func build(c Config, unlistened bool) (*Chain, error) {
 		collect(err)
 		ch.monitor, _ = monitor.New(monitor.Config{}, monitor.Options{Log: ch.log})
 	}
+	ch.events.monitor = ch.monitor
 	if ch.headers, err = headers.New(c.Headers); err != nil {
 		collect(err)
 		ch.headers, _ = headers.New(headers.Config{})
@@ -85,13 +87,13 @@ func build(c Config, unlistened bool) (*Chain, error) {
 		ch.fault, _ = fault.New(fault.Config{})
 		wrong[ch.sites.sections[0].Fault] = true
 	}
-	if ch.harden, err = harden.New(c.Harden, ch.record); err != nil {
+	if ch.harden, err = harden.New(c.Harden, ch.events.record); err != nil {
 		collect(err)
-		ch.harden, _ = harden.New(harden.Config{}, ch.record)
+		ch.harden, _ = harden.New(harden.Config{}, ch.events.record)
 		wrong[ch.sites.sections[0].Harden] = true
 	}
 	if ch.https, err = https.New(c.HTTPS, https.Options{
-		Hosts: ch.sites.tlsNames(), Dir: c.State, Record: ch.record,
+		Hosts: ch.sites.tlsNames(), Dir: c.State, Record: ch.events.record,
 		NoListener: unlistened, AllowLoopbackClear: true,
 	}); err != nil {
 		collect(err)
@@ -112,16 +114,23 @@ func build(c Config, unlistened bool) (*Chain, error) {
 	return ch, nil
 }
 
+// events takes the events of all rooms. It is apart from the chain so that a
+// request which outlives its chain does not keep it.
+type events struct {
+	monitor *monitor.Room
+	also    func(guard.Event)
+}
+
 // record takes the events of every room.
-func (c *Chain) record(e guard.Event) {
+func (v *events) record(e guard.Event) {
 	if e.Time.IsZero() {
 		e.Time = time.Now()
 	}
-	if c.monitor != nil {
-		c.monitor.Record(e)
+	if v.monitor != nil {
+		v.monitor.Record(e)
 	}
-	if c.config.Record != nil {
-		c.config.Record(e)
+	if v.also != nil {
+		v.also(e)
 	}
 }
 
@@ -186,7 +195,7 @@ func (c *Chain) enter(next http.Handler) http.Handler {
 		x := &guard.Exchange{
 			ID: newID(), Start: time.Now(),
 			Secure: r.TLS != nil, Method: r.Method, Route: c.sites.top,
-			Stall: c.harden.Idle(), Sink: c.record, Excuse: c.excuse,
+			Stall: c.harden.Idle(), Sink: c.events.record, Excuse: c.excuse,
 		}
 		if a, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 			x.Client = a.Addr().Unmap()
@@ -263,22 +272,16 @@ func (c *Chain) Run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	ends := make(chan error)
-	n := 0
+	return c.run(ctx, func(*guard.Principle) bool { return true })
+}
+
+// run does the background work of the rooms that which chooses.
+func (c *Chain) run(ctx context.Context, which func(*guard.Principle) bool) error {
+	var work []func(context.Context) error
 	for _, p := range c.Principles() {
-		if p.Run != nil {
-			n++
-			go func() { ends <- p.Run(ctx) }()
+		if p.Run != nil && which(p) {
+			work = append(work, p.Run)
 		}
 	}
-	var errs []error
-	for range n {
-		if err := <-ends; err != nil && !errors.Is(err, context.Canceled) {
-			errs = append(errs, err)
-			cancel()
-		}
-	}
-	return errors.Join(errs...)
+	return together(ctx, work)
 }

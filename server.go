@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -16,7 +15,6 @@ import (
 	"time"
 
 	"hauberk.dev/guard"
-	"hauberk.dev/guard/harden"
 )
 
 // drainTime is how long a stopping server goes on accepting while every
@@ -65,11 +63,7 @@ func tlsPort(addr string) int {
 // Server is the chain with its listener: TLS and clear text on one port,
 // HTTP/2 to net/http, HTTP/1 through the check of the wire.
 type Server struct {
-	chain    *Chain
-	http     *http.Server
-	tls      *tls.Config
-	timeout  time.Duration // of the first byte and of the handshake
-	queue    *queue
+	current  atomic.Pointer[generation]
 	draining atomic.Bool
 	fresh    sync.Map // connections accepted while draining, not yet asked anything
 	started  sync.Once
@@ -78,8 +72,12 @@ type Server struct {
 	begun    atomic.Bool
 	ended    chan struct{}
 	failure  error // of that work, once ended is closed
+	swapping sync.Mutex
+	claimed  bool // it is known whether the first chain's background work is ours
+	ours     bool
 
 	mu         sync.Mutex
+	gates      map[*gate]bool // that have connections, or get new ones
 	listeners  map[net.Listener]bool
 	accepting  sync.WaitGroup
 	handshakes sync.WaitGroup
@@ -88,40 +86,18 @@ type Server struct {
 
 // Server puts the chain around h, and a listener before it.
 func (c *Chain) Server(h http.Handler) *Server {
-	s := &Server{
-		chain: c, tls: c.https.TLS(), timeout: c.harden.HeaderTime(),
-		queue: newQueue(), listeners: map[net.Listener]bool{}, ended: make(chan struct{}),
-	}
+	s := &Server{gates: map[*gate]bool{}, listeners: map[net.Listener]bool{}, ended: make(chan struct{})}
 	s.work, s.end = context.WithCancel(context.Background())
-	s.http = &http.Server{
-		Handler:                      c.enter(s.drain(c.rooms(h))),
-		DisableGeneralOptionsHandler: true,
-		ErrorLog:                     slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),
-		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
-			bare := inner(conn)
-			return c.harden.Context(guard.WithConn(ctx, bare), bare)
-		},
-		ConnState: func(conn net.Conn, state http.ConnState) {
-			switch state {
-			case http.StateHijacked:
-				harden.Hijacked(inner(conn))
-				s.fresh.Delete(inner(conn))
-			case http.StateClosed:
-				s.fresh.Delete(inner(conn))
-			}
-		},
-	}
-	for _, p := range c.Principles() {
-		if p.Server != nil {
-			p.Server(s.http)
-		}
-	}
+	g := s.begin(c, h)
+	s.gates[g.gate] = true
+	s.current.Store(g)
 	return s
 }
 
 // ListenAndServe opens the listeners of the configuration and serves them.
 func (s *Server) ListenAndServe() error {
-	addr := s.chain.config.Listen
+	config := &s.now().chain.config
+	addr := config.Listen
 	if addr == "" {
 		addr = defaultListen
 	}
@@ -129,10 +105,10 @@ func (s *Server) ListenAndServe() error {
 	if err != nil {
 		return err
 	}
-	if s.chain.config.HTTP == "" {
+	if config.HTTP == "" {
 		return s.Serve(l)
 	}
-	clear, err := net.Listen("tcp", s.chain.config.HTTP)
+	clear, err := net.Listen("tcp", config.HTTP)
 	if err != nil {
 		l.Close()
 		return err
@@ -159,7 +135,7 @@ func (s *Server) serve(l net.Listener, open func(net.Conn)) error {
 	s.accepting.Add(1)
 	s.mu.Unlock()
 	defer s.accepting.Done()
-	s.chain.monitor.SetReady(true)
+	s.now().chain.monitor.SetReady(true)
 	for delay := time.Duration(0); ; {
 		c, err := l.Accept()
 		if err != nil {
@@ -182,10 +158,15 @@ func (s *Server) serve(l net.Listener, open func(net.Conn)) error {
 // start begins what a server does but once: net/http's loop, and the rooms'
 // background work, whose failure closes the server.
 func (s *Server) start() {
+	s.swapping.Lock()
+	defer s.swapping.Unlock()
 	s.begun.Store(true)
-	go s.http.Serve(s.queue)
+	g := s.now()
+	ours := s.claim()
+	g.ours = g.ours || ours
+	g.gate.serve()
 	go func() {
-		s.failure = s.chain.Run(s.work)
+		s.failure = s.tend(s.work, ours)
 		close(s.ended)
 		if s.failure != nil {
 			s.Close()
@@ -222,7 +203,7 @@ func (s *Server) admit(c net.Conn, open func(net.Conn)) {
 	release := func() {}
 	if a, err := netip.ParseAddrPort(c.RemoteAddr().String()); err == nil {
 		var ok bool
-		if release, ok = s.chain.harden.Accept(a.Addr()); !ok {
+		if release, ok = s.now().chain.harden.Accept(a.Addr()); !ok {
 			c.Close()
 			return
 		}
@@ -237,8 +218,9 @@ func (s *Server) admit(c net.Conn, open func(net.Conn)) {
 
 // sniff tells TLS from clear text by the first byte.
 func (s *Server) sniff(c net.Conn) {
+	g := s.now()
 	var first [1]byte
-	c.SetReadDeadline(time.Now().Add(s.timeout))
+	c.SetReadDeadline(time.Now().Add(g.timeout))
 	if _, err := c.Read(first[:]); err != nil {
 		c.Close()
 		return
@@ -249,8 +231,8 @@ func (s *Server) sniff(c net.Conn) {
 		s.clear(p)
 		return
 	}
-	t := tls.Server(p, s.tls)
-	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)
+	t := tls.Server(p, g.listens)
+	ctx, cancel := context.WithTimeout(context.Background(), g.timeout)
 	defer cancel()
 	if err := t.HandshakeContext(ctx); err != nil {
 		c.Close()
@@ -265,17 +247,23 @@ func (s *Server) sniff(c net.Conn) {
 
 func (s *Server) clear(c net.Conn) { s.put(&clearConn{s.hooked(c)}) }
 
-// put hands a connection to net/http.
+// put hands a connection to net/http, by the gate that is open.
 func (s *Server) put(c net.Conn) {
 	if s.draining.Load() {
 		s.fresh.Store(inner(c), true)
 	}
-	s.queue.put(c)
+	for g := s.now().gate; !g.take(c); g = s.now().gate {
+		if g == s.now().gate { // no other has opened: the server stops
+			s.fresh.Delete(inner(c))
+			c.Close()
+			return
+		}
+	}
 }
 
 // hooked puts the rooms' hooks around a connection of HTTP/1.
 func (s *Server) hooked(c net.Conn) net.Conn {
-	for _, p := range s.chain.Principles() {
+	for _, p := range s.now().chain.Principles() {
 		if p.Conn != nil {
 			c = p.Conn(c)
 		}
@@ -321,7 +309,7 @@ func (s *Server) settle(ctx context.Context) {
 // the requests in flight, until ctx is done.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.draining.Store(true)
-	s.chain.monitor.SetReady(false)
+	s.now().chain.monitor.SetReady(false)
 	select {
 	case <-time.After(drainTime):
 	case <-ctx.Done():
@@ -339,7 +327,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	s.settle(ctx)
-	err := s.http.Shutdown(ctx)
+	err := s.everyGate(func(h *http.Server) error { return h.Shutdown(ctx) })
 	s.rest()
 	return err
 }
@@ -352,7 +340,7 @@ func (s *Server) Close() error {
 		l.Close()
 	}
 	s.mu.Unlock()
-	err := s.http.Close()
+	err := s.everyGate((*http.Server).Close)
 	s.rest()
 	return err
 }
