@@ -27,10 +27,12 @@ type serveFlags struct {
 	to, config                  string
 	listen, http, state, format string
 	hosts                       []string
+
+	load func(file string) (loaded, error)
 }
 
 func serveCommand() *cobra.Command {
-	var f serveFlags
+	f := serveFlags{load: load}
 	c := &cobra.Command{
 		Use: "serve", Short: "stand in front of an app and guard it", Args: noArgs,
 		Long: "Serve stands in front of an app and guards it.\n\n" +
@@ -82,17 +84,22 @@ func (f *serveFlags) complete(c *cobra.Command) (loaded, error) {
 	return l, err
 }
 
+// file is the config file that is read, "" for none.
+func (f *serveFlags) file() string {
+	if f.config == "" && f.to == "" {
+		return configFile
+	}
+	return f.config
+}
+
 // read gets the file, or the one site that --to stands for, or both.
 func (f *serveFlags) read(c *cobra.Command) (loaded, error) {
-	file := f.config
+	file := f.file()
 	if !c.Flags().Changed("to") {
-		if file == "" {
-			file = configFile
-			if !exists(file) {
-				return loaded{}, errors.New("there is no " + configFile + " here: run `hauberk init` to write one, or `hauberk serve --to localhost:3000`")
-			}
+		if f.config == "" && !exists(file) {
+			return loaded{}, errors.New("there is no " + configFile + " here: run `hauberk init` to write one, or `hauberk serve --to localhost:3000`")
 		}
-		return load(file)
+		return f.load(file)
 	}
 	to, err := upstream(f.to)
 	if err != nil {
@@ -100,7 +107,7 @@ func (f *serveFlags) read(c *cobra.Command) (loaded, error) {
 	}
 	var l loaded
 	if file != "" {
-		if l, err = load(file); err != nil {
+		if l, err = f.load(file); err != nil {
 			return l, err
 		}
 	}
@@ -129,8 +136,9 @@ func serve(c *cobra.Command, f *serveFlags) error {
 	if _, _, err := trial.build(); err != nil {
 		return err
 	}
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	tty := openTerminal()
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
 	open, err := openAll(l.Listen, l.HTTP)
 	if err != nil {
@@ -142,7 +150,9 @@ func serve(c *cobra.Command, f *serveFlags) error {
 		return err
 	}
 	defer unlock()
-	l.Listen = open.secure.Addr().String() // redirects name the real port
+	r := &renewer{c: c, flags: f, first: l, said: serving{Process: os.Getpid()}}
+	r.listen = open.secure.Addr().String() // redirects name the real port
+	l.Listen = r.listen
 	chain, app, err := l.build()
 	if err != nil {
 		return err
@@ -152,7 +162,12 @@ func serve(c *cobra.Command, f *serveFlags) error {
 		v.warn("%s is here but is not read beside --to: add -c %s", configFile, configFile)
 	}
 	greet(v, l, chain, open)
-	return attend(v, chain.Server(app), open, signals)
+	if err := r.said.write(l.State); err != nil {
+		return fmt.Errorf("open the state directory: %w", err)
+	}
+	defer os.Remove(servingFile(l.State))
+	r.v, r.server = v, chain.Server(app)
+	return attend(r, tty, open, signals)
 }
 
 // sockets are the open listeners of serve.
@@ -204,8 +219,9 @@ func holder(addr string) string {
 }
 
 // attend serves until a signal or a failure. The first signal waits for open
-// requests, the second does not.
-func attend(v voice, server *hauberk.Server, open sockets, signals <-chan os.Signal) error {
+// requests, the second does not. SIGHUP reloads.
+func attend(r *renewer, tty terminal, open sockets, signals <-chan os.Signal) error {
+	v, server := r.v, r.server
 	ended := make(chan error, 2)
 	go func() { ended <- server.Serve(open.secure) }()
 	if open.clear != nil {
@@ -219,7 +235,11 @@ func attend(v voice, server *hauberk.Server, open sockets, signals <-chan os.Sig
 			}
 			server.Close()
 			return err
-		case <-signals:
+		case s := <-signals:
+			if s == syscall.SIGHUP && !tty.gone() {
+				r.renew()
+				continue
+			}
 			return stop(v, server, signals)
 		}
 	}
@@ -240,8 +260,8 @@ func stop(v voice, server *hauberk.Server, signals <-chan os.Signal) error {
 				return fmt.Errorf("stopped with requests still open: %w", err)
 			}
 			return nil
-		case <-signals:
-			if time.Since(first) < oneWish {
+		case s := <-signals:
+			if s == syscall.SIGHUP || time.Since(first) < oneWish {
 				continue // npm, make and a terminal send the same wish twice
 			}
 			server.Close()
