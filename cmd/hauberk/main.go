@@ -76,7 +76,7 @@ func rootCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(wrongFlag)
-	root.AddCommand(demoCommand(), serveCommand(), reloadCommand(), checkCommand(), explainCommand(), initCommand(),
+	root.AddCommand(demoCommand(), serveCommand(), reloadCommand(), checkCommand(), explainCommand(), logCommand(), initCommand(),
 		trustCommand(), schemaCommand(), versionCommand())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -42,6 +43,7 @@ func (r *renewer) renew() {
 	} else {
 		r.v.line("%s", r.v.green("the new configuration is in force"))
 		weaknesses(r.v, l, chain)
+		r.flags.watching.say(r.v, l.State, time.Now())
 	}
 	if err := r.said.write(r.first.State); err != nil {
 		r.v.warn("hauberk reload cannot be told what came of it: %s", err)
@@ -71,6 +73,9 @@ func (r *renewer) read() (loaded, *hauberk.Chain, error) {
 	}
 	if l.State != r.first.State {
 		return l, nil, l.locate(fmt.Errorf("state: changed from %q to %q: this needs a restart", r.first.State, l.State))
+	}
+	if err := r.flags.watching.apply(&l, time.Now()); err != nil {
+		return l, nil, err
 	}
 	chain, err := hauberk.New(l.Config)
 	return l, chain, l.locate(err)

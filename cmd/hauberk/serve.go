@@ -26,9 +26,11 @@ const stopTime = 25 * time.Second
 type serveFlags struct {
 	to, config                  string
 	listen, http, state, format string
+	observe                     string
 	hosts                       []string
 
-	load func(file string) (loaded, error)
+	load     func(file string) (loaded, error)
+	watching observation
 }
 
 func serveCommand() *cobra.Command {
@@ -49,6 +51,7 @@ func serveCommand() *cobra.Command {
 	s.StringArrayVar(&f.hosts, "host", nil, "a name to serve, repeatable (default localhost, *.localhost, *.test, loopback)")
 	s.StringVar(&f.state, "state", "", "the directory for keys, certificates and events")
 	s.StringVar(&f.format, "log", "", "the format of the log: json or text (default json)")
+	s.StringVar(&f.observe, "observe", "", "excuse every rule that may be excepted for so long, like 14d, and journal what it would have refused")
 	return c
 }
 
@@ -128,6 +131,10 @@ func serve(c *cobra.Command, f *serveFlags) error {
 	if err != nil {
 		return err
 	}
+	watch, err := watchFor(f.observe)
+	if err != nil {
+		return err
+	}
 	if l.Logger, err = monitor.Logger(c.OutOrStdout(), l.Log); err != nil {
 		return usage{err}
 	}
@@ -150,9 +157,15 @@ func serve(c *cobra.Command, f *serveFlags) error {
 		return err
 	}
 	defer unlock()
+	if f.watching, err = observe(l.State, watch, time.Now()); err != nil {
+		return err
+	}
 	r := &renewer{c: c, flags: f, first: l, said: serving{Process: os.Getpid()}}
 	r.listen = open.secure.Addr().String() // redirects name the real port
 	l.Listen = r.listen
+	if err := f.watching.apply(&l, time.Now()); err != nil {
+		return err
+	}
 	chain, app, err := l.build()
 	if err != nil {
 		return err
@@ -162,6 +175,7 @@ func serve(c *cobra.Command, f *serveFlags) error {
 		v.warn("%s is here but is not read beside --to: add -c %s", configFile, configFile)
 	}
 	greet(v, l, chain, open)
+	f.watching.say(v, l.State, time.Now())
 	if err := r.said.write(l.State); err != nil {
 		return fmt.Errorf("open the state directory: %w", err)
 	}
