@@ -87,6 +87,17 @@ func (g *gate) vitals(t *testing.T) vitals {
 	return least
 }
 
+// noMoreThan fails t where something has grown.
+func (v vitals) noMoreThan(t *testing.T, before vitals) {
+	t.Helper()
+	if v.descriptors > before.descriptors+10 || v.goroutines > before.goroutines+20 {
+		t.Errorf("got %+v after, %+v before: descriptors or goroutines grow", v, before)
+	}
+	if v.heap > 1.5*before.heap+1<<20 {
+		t.Errorf("got %.1f MB of heap after, %.1f before: memory grows", v.heap/1e6, before.heap/1e6)
+	}
+}
+
 // reload sends SIGHUP for the nth time, waits until the gate has said what came
 // of it, and returns why it failed.
 func (g *gate) reload(t *testing.T, n int) string {
@@ -116,6 +127,40 @@ type load struct {
 	answered atomic.Int64
 	mu       sync.Mutex
 	failures []string
+	end      func()
+}
+
+// begin puts load on a gate: pages on old connections and on new ones, in both
+// versions of HTTP, WebSockets and event streams.
+func begin(g *gate, page string) *load {
+	l := &load{stop: make(chan struct{})}
+	l.end = sync.OnceFunc(func() { close(l.stop); l.wg.Wait() })
+	h1, h2 := g.door(1), g.door(2)
+	trust := &tls.Config{RootCAs: g.roots, ServerName: "localhost", NextProtos: []string{"http/1.1"}}
+	for range 3 {
+		c := &stubborn{addr: "127.0.0.1:" + g.port, config: trust, want: page}
+		l.pages("HTTP/1.1", func() error { _, err := c.ask(); return err })
+		l.pages("HTTP/2", func() error {
+			a, err := read(h2.client.Get(h2.url + "/page"))
+			if err == nil && (a.StatusCode != 200 || a.body != page) {
+				err = fmt.Errorf("status %d, %d bytes", a.StatusCode, len(a.body))
+			}
+			return err
+		})
+	}
+	l.pages("a new connection", func() error {
+		c := &stubborn{addr: "127.0.0.1:" + g.port, config: trust, want: page}
+		defer c.hangUp()
+		time.Sleep(5 * time.Millisecond)
+		_, err := c.ask()
+		return err
+	})
+	for range 4 {
+		l.socket(h1)
+		l.events(h1)
+		l.events(h2)
+	}
+	return l
 }
 
 func (l *load) fails(format string, args ...any) {
@@ -230,34 +275,8 @@ func TestReloadsUnderLoadDropNothing(t *testing.T) {
 	write("")
 	g := serve(t, "", "-c", config)
 	h1, h2 := g.door(1), g.door(2)
-
-	l := &load{stop: make(chan struct{})}
-	end := sync.OnceFunc(func() { close(l.stop); l.wg.Wait() })
-	defer end()
-	trust := &tls.Config{RootCAs: g.roots, ServerName: "localhost", NextProtos: []string{"http/1.1"}}
-	for range 3 {
-		c := &stubborn{addr: "127.0.0.1:" + g.port, config: trust, want: page}
-		l.pages("HTTP/1.1", func() error { _, err := c.ask(); return err })
-		l.pages("HTTP/2", func() error {
-			a, err := read(h2.client.Get(h2.url + "/page"))
-			if err == nil && (a.StatusCode != 200 || a.body != page) {
-				err = fmt.Errorf("status %d, %d bytes", a.StatusCode, len(a.body))
-			}
-			return err
-		})
-	}
-	l.pages("a new connection", func() error {
-		c := &stubborn{addr: "127.0.0.1:" + g.port, config: trust, want: page}
-		defer c.hangUp()
-		time.Sleep(5 * time.Millisecond)
-		_, err := c.ask()
-		return err
-	})
-	for range 4 {
-		l.socket(h1)
-		l.events(h1)
-		l.events(h2)
-	}
+	l := begin(g, page)
+	defer l.end()
 	time.Sleep(500 * time.Millisecond)
 
 	var before vitals
@@ -280,7 +299,7 @@ func TestReloadsUnderLoadDropNothing(t *testing.T) {
 	}
 	time.Sleep(5 * time.Second) // idle connections to the app end after 4 s
 	after := g.vitals(t)
-	end()
+	l.end()
 	for i, f := range l.failures {
 		if i == 10 {
 			t.Errorf("and %d more", len(l.failures)-i)
@@ -292,12 +311,7 @@ func TestReloadsUnderLoadDropNothing(t *testing.T) {
 	if l.answered.Load() < int64(20*reloads) {
 		t.Error("too few answers to tell")
 	}
-	if after.descriptors > before.descriptors+10 || after.goroutines > before.goroutines+20 {
-		t.Errorf("got %+v after, %+v before: descriptors or goroutines grow", after, before)
-	}
-	if after.heap > 1.5*before.heap+1<<20 {
-		t.Errorf("got %.1f MB of heap after, %.1f before: memory grows", after.heap/1e6, before.heap/1e6)
-	}
+	after.noMoreThan(t, before)
 }
 
 // TestAWrongConfigChangesNothing reloads what must not be taken.
