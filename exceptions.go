@@ -1,6 +1,7 @@
 package hauberk
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -13,8 +14,8 @@ import (
 // exception is a compiled guard.Exception.
 type exception struct {
 	guard.Exception
-	method string
-	match  *matcher // nil: everywhere
+	match *matcher // nil: everywhere
+	exact *matcher // of sites with `routing: exact`
 }
 
 func compileExceptions(list []guard.Exception, all []*guard.Principle) ([]exception, error) {
@@ -34,10 +35,10 @@ func compileExceptions(list []guard.Exception, all []*guard.Principle) ([]except
 		}
 		c := exception{Exception: e}
 		if e.On != "" {
+			c.match, c.exact = newMatcher(false), newMatcher(true)
 			p, err := parsePattern(e.On)
 			if err == nil {
-				c.match, c.method = newMatcher(false), p.method
-				err = c.match.add(p, 1)
+				err = cmp.Or(c.match.add(p, 1), c.exact.add(p, 1))
 			}
 			if err != nil {
 				errs = append(errs, fmt.Errorf("%s.on: %w", at, err))
@@ -85,33 +86,43 @@ func (c *Chain) excuse(d *guard.Denial, r *http.Request) *guard.Exception {
 	now := time.Now()
 	for i := range c.exceptions {
 		e := &c.exceptions[i]
-		if e.covers(d, r, now) {
+		if e.names(d, now) && (e.match == nil || c.within(e, r)) {
 			return &e.Exception
 		}
 	}
 	return nil
 }
 
-func (e *exception) covers(d *guard.Denial, r *http.Request, now time.Time) bool {
+// names says that e is in force and about what was refused.
+func (e *exception) names(d *guard.Denial, now time.Time) bool {
 	principle, _, _ := strings.Cut(d.Rule.ID, ".")
-	if e.Rule != d.Rule.ID && e.Rule != principle || !now.Before(e.Until) {
-		return false
-	}
-	if e.Field != "" && e.Field != d.Field {
-		return false
-	}
-	if e.match == nil {
-		return true
-	}
+	return (e.Rule == d.Rule.ID || e.Rule == principle) && now.Before(e.Until) && (e.Field == "" || e.Field == d.Field)
+}
+
+// within says that r is on the pattern of e. Where a route is found however an
+// app may read the path, a weakening holds only if every reading leads to it,
+// with all methods that the request claims.
+func (c *Chain) within(e *exception, r *http.Request) bool {
 	x := guard.From(r.Context())
 	if x.Path == "" {
 		return false // decided before a path was known
 	}
-	for _, m := range decisive(x, r) {
-		// A weakening holds only as the app most likely reads the path.
-		kept := foldSlashes(x.Path)
-		if n, _ := e.match.find(m, kept, lowerASCII(kept)); n == 0 {
-			return false
+	match := e.match
+	if st := c.sites.find(r.Host); st != nil && st.match.exact {
+		match = e.exact
+	}
+	for _, path := range []string{x.Path, cutParameters(x.Path), strings.ReplaceAll(x.Path, "%2F", "/")} {
+		kept, folded := path, path
+		if !match.exact {
+			if len(kept) > 1 {
+				kept = strings.TrimSuffix(kept, "/")
+			}
+			folded = lowerASCII(kept)
+		}
+		for _, m := range decisive(x, r) {
+			if n, _ := match.find(m, kept, folded); n == 0 {
+				return false
+			}
 		}
 	}
 	return true

@@ -83,7 +83,7 @@ func (s *Server) newGate(c *Chain) *gate {
 			bare := inner(conn)
 			return s.now().chain.harden.Context(guard.WithConn(ctx, bare), bare)
 		},
-		ConnState: func(conn net.Conn, state http.ConnState) { s.track(g, inner(conn), state) },
+		ConnState: func(conn net.Conn, state http.ConnState) { s.track(g, conn, state) },
 	}
 	for _, p := range c.Principles() {
 		if p.Server != nil {
@@ -95,14 +95,20 @@ func (s *Server) newGate(c *Chain) *gate {
 
 // track follows the connections of a gate.
 func (s *Server) track(g *gate, conn net.Conn, state http.ConnState) {
+	if state != http.StateNew {
+		s.silent.Delete(conn)
+	}
 	switch state {
+	case http.StateNew:
+		s.silent.Store(conn, true)
+		return
 	case http.StateHijacked:
-		harden.Hijacked(conn)
+		harden.Hijacked(inner(conn))
 	case http.StateClosed:
 	default:
 		return
 	}
-	s.fresh.Delete(conn)
+	s.fresh.Delete(inner(conn))
 	if g.open.Add(-1) == 0 && g.closed.Load() {
 		s.forget(g)
 	}

@@ -48,7 +48,17 @@ type Chain struct {
 
 // New builds the chain. It validates everything and reports every mistake at
 // once, each with the path of its key: "csrf.trusted_origins[2]: …".
-func New(c Config) (*Chain, error) { return build(c, false) }
+func New(c Config) (*Chain, error) {
+	if c.State != "" {
+		// Keys are made only where nothing else is wrong.
+		dry := c
+		dry.State, dry.Record, dry.Logger = "", nil, slog.New(slog.DiscardHandler)
+		if _, err := build(dry, false); err != nil {
+			return nil, err
+		}
+	}
+	return build(c, false)
+}
 
 func build(c Config, unlistened bool) (*Chain, error) {
 	if c.HTTPS.Port == 0 {

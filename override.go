@@ -29,6 +29,7 @@ func (c *Chain) override(st *site, x *guard.Exchange, r *http.Request) error {
 	x.Method = r.Method
 	header, query := headerOverride(r), queryOverride(r)
 	if header != "" && query != "" && header != query {
+		x.Claimed = header + "," + query // no method: should this be excused, no room takes it for one
 		return harden.Override(header + " and " + query)
 	}
 	claimed := header + query
@@ -48,6 +49,10 @@ func (c *Chain) override(st *site, x *guard.Exchange, r *http.Request) error {
 		}
 	}
 	if named != "" && r.Method == http.MethodPost {
+		if claimed != "" && claimed != named {
+			x.Claimed = named + "," + claimed
+			return harden.Override(named + " and " + claimed)
+		}
 		x.Method, x.Claimed = named, r.Method
 		return nil
 	}
@@ -97,7 +102,10 @@ func methodIn(pairs string) string {
 	var found []string
 	for pair := range strings.SplitSeq(pairs, "&") {
 		key, value, _ := strings.Cut(pair, "=")
-		if k, err := url.QueryUnescape(key); err != nil || k != "_method" {
+		// A parser of nested forms reads "_method[]" as a list, whose first is
+		// believed, and "[_method]" as the name itself.
+		k, err := url.QueryUnescape(key)
+		if err != nil || k != "_method" && !strings.HasPrefix(k, "_method[") && !strings.HasPrefix(k, "[_method]") {
 			continue
 		}
 		v, err := url.QueryUnescape(value)

@@ -2,12 +2,13 @@ package hauberk
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -50,6 +51,10 @@ func listenable(host string) bool {
 	return err == nil || validName(strings.ToLower(host))
 }
 
+// lastWords bounds the waits at the end of a stop: for a connection that has
+// just come to ask something, and for the last events to reach the disk.
+const lastWords = 2 * time.Second
+
 // tlsPort is the port of an address, for redirects to it.
 func tlsPort(addr string) int {
 	if addr == "" {
@@ -66,6 +71,7 @@ type Server struct {
 	current  atomic.Pointer[generation]
 	draining atomic.Bool
 	fresh    sync.Map // connections accepted while draining, not yet asked anything
+	silent   sync.Map // connections that net/http has, and that have sent nothing
 	started  sync.Once
 	work     context.Context // of the rooms in the background
 	end      context.CancelFunc
@@ -79,14 +85,16 @@ type Server struct {
 	mu         sync.Mutex
 	gates      map[*gate]bool // that have connections, or get new ones
 	listeners  map[net.Listener]bool
+	conns      map[*countedConn]bool // all that are open
 	accepting  sync.WaitGroup
 	handshakes sync.WaitGroup
-	stopped    bool
+	stopped    bool // no listener takes more
+	closed     bool // nor is one that was taken served
 }
 
 // Server puts the chain around h, and a listener before it.
 func (c *Chain) Server(h http.Handler) *Server {
-	s := &Server{gates: map[*gate]bool{}, listeners: map[net.Listener]bool{}, ended: make(chan struct{})}
+	s := &Server{gates: map[*gate]bool{}, listeners: map[net.Listener]bool{}, conns: map[*countedConn]bool{}, ended: make(chan struct{})}
 	s.work, s.end = context.WithCancel(context.Background())
 	g := s.begin(c, h)
 	s.gates[g.gate] = true
@@ -126,6 +134,7 @@ func (s *Server) ServeClear(l net.Listener) error { return s.serve(l, s.clear) }
 
 func (s *Server) serve(l net.Listener, open func(net.Conn)) error {
 	s.started.Do(s.start)
+	defer l.Close()
 	s.mu.Lock()
 	if s.stopped {
 		s.mu.Unlock()
@@ -194,81 +203,8 @@ func (s *Server) rest() {
 	}
 	select {
 	case <-s.ended:
-	case <-time.After(drainTime):
+	case <-time.After(lastWords):
 	}
-}
-
-// admit counts a connection by client before it costs anything.
-func (s *Server) admit(c net.Conn, open func(net.Conn)) {
-	release := func() {}
-	if a, err := netip.ParseAddrPort(c.RemoteAddr().String()); err == nil {
-		var ok bool
-		if release, ok = s.now().chain.harden.Accept(a.Addr()); !ok {
-			c.Close()
-			return
-		}
-	}
-	counted := &countedConn{Conn: c, release: sync.OnceFunc(release)}
-	s.handshakes.Add(1)
-	go func() {
-		defer s.handshakes.Done()
-		open(counted)
-	}()
-}
-
-// sniff tells TLS from clear text by the first byte.
-func (s *Server) sniff(c net.Conn) {
-	g := s.now()
-	var first [1]byte
-	c.SetReadDeadline(time.Now().Add(g.timeout))
-	if _, err := c.Read(first[:]); err != nil {
-		c.Close()
-		return
-	}
-	c.SetReadDeadline(time.Time{})
-	p := &peekedConn{Conn: c, first: first[:]}
-	if first[0] != 0x16 {
-		s.clear(p)
-		return
-	}
-	t := tls.Server(p, g.listens)
-	ctx, cancel := context.WithTimeout(context.Background(), g.timeout)
-	defer cancel()
-	if err := t.HandshakeContext(ctx); err != nil {
-		c.Close()
-		return
-	}
-	if t.ConnectionState().NegotiatedProtocol == "h2" {
-		s.put(t)
-		return
-	}
-	s.put(&secureConn{Conn: s.hooked(t), tls: t})
-}
-
-func (s *Server) clear(c net.Conn) { s.put(&clearConn{s.hooked(c)}) }
-
-// put hands a connection to net/http, by the gate that is open.
-func (s *Server) put(c net.Conn) {
-	if s.draining.Load() {
-		s.fresh.Store(inner(c), true)
-	}
-	for g := s.now().gate; !g.take(c); g = s.now().gate {
-		if g == s.now().gate { // no other has opened: the server stops
-			s.fresh.Delete(inner(c))
-			c.Close()
-			return
-		}
-	}
-}
-
-// hooked puts the rooms' hooks around a connection of HTTP/1.
-func (s *Server) hooked(c net.Conn) net.Conn {
-	for _, p := range s.now().chain.Principles() {
-		if p.Conn != nil {
-			c = p.Conn(c)
-		}
-	}
-	return c
 }
 
 // drain asks clients to leave while the server stops: Connection: close,
@@ -292,7 +228,7 @@ func (s *Server) drain(h http.Handler) http.Handler {
 // something. Once net/http shuts down it drops a request that it has read and
 // not yet handed on; measured without this: one lost in each stop.
 func (s *Server) settle(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, drainTime)
+	ctx, cancel := context.WithTimeout(ctx, lastWords)
 	defer cancel()
 	for ctx.Err() == nil {
 		waiting := false
@@ -327,7 +263,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	s.settle(ctx)
+	// net/http would keep these for 5 s, and drop what they ask.
+	s.silent.Range(func(c, _ any) bool { c.(net.Conn).Close(); return true })
 	err := s.everyGate(func(h *http.Server) error { return h.Shutdown(ctx) })
+	if err == nil {
+		s.cut() // what is left was taken by handlers: tunnels have no end of their own
+	}
 	s.rest()
 	return err
 }
@@ -341,8 +282,21 @@ func (s *Server) Close() error {
 	}
 	s.mu.Unlock()
 	err := s.everyGate((*http.Server).Close)
+	s.cut()
 	s.rest()
 	return err
+}
+
+// cut closes every connection, also those that net/http does not know: before
+// their handshake, and taken by a handler.
+func (s *Server) cut() {
+	s.mu.Lock()
+	s.closed = true
+	open := slices.Collect(maps.Keys(s.conns))
+	s.mu.Unlock()
+	for _, c := range open {
+		c.Close()
+	}
 }
 
 func (s *Server) closing() bool {

@@ -259,20 +259,15 @@ func (c *Chain) route(next http.Handler) http.Handler {
 		if st == nil {
 			return harden.UnknownHost(r.Host)
 		}
-		if err := c.override(st, x, r); err != nil {
-			return err
-		}
+		// Where an exception excuses a claim, the request goes on: by then its
+		// route must be known.
+		claim := c.override(st, x, r)
 		if len(st.routes) == 0 {
-			return nil
+			return claim
 		}
 		n, values, other := st.match.match(x.Method, x.Path)
 		if other != 0 {
 			return harden.Parameters(x.Path, st.name(n), st.name(other))
-		}
-		for _, m := range decisive(x, r)[1:] {
-			if second, _, _ := st.match.match(m, x.Path); second != n {
-				return harden.Override(m)
-			}
 		}
 		if slashed, ok := harden.Slashed(r); ok {
 			if second, _, _ := st.match.match(x.Method, slashed); second != n {
@@ -283,6 +278,14 @@ func (c *Chain) route(next http.Handler) http.Handler {
 			route := *st.routes[n-1]
 			route.Values = values
 			x.Route = &route
+		}
+		if claim != nil {
+			return claim
+		}
+		for _, m := range decisive(x, r)[1:] {
+			if second, _, _ := st.match.match(m, x.Path); second != n {
+				return harden.Override(m)
+			}
 		}
 		return nil
 	})(next)

@@ -9,7 +9,7 @@ for dir in $(git ls-files '*_test.go' | xargs grep -l '^func Fuzz' | xargs -n1 d
 	for target in $(grep -hoE '^func Fuzz[A-Za-z0-9_]*' "$dir"/*_test.go | sed 's/^func //'); do
 		found=$((found + 1))
 		echo "== fuzz $dir $target $time"
-		go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" -timeout 10m "./$dir" || failed="$failed $dir:$target"
+		go test -run '^$' -fuzz "^$target\$" -fuzztime "$time" -fuzzminimizetime 10x -timeout 10m "./$dir" || failed="$failed $dir:$target"
 	done
 done
 if [ -n "$failed" ]; then
