@@ -24,7 +24,7 @@ lint:
 race:
 	$(TEST) -race -timeout 20m $$($(GO) list ./... | grep -v -e /e2e -e /bench)
 	$(TEST) -count=1 -timeout 10m -v -run Test ./bench
-	cd tools && $(GO) test ./gotest
+	cd tools && $(GO) test ./...
 
 fuzz:
 	./tools/fuzz.sh $(FUZZTIME)
@@ -33,7 +33,7 @@ fuzz:
 e2e:
 	$(TEST) -timeout 30m ./e2e/...
 
-## soak: the slow proofs, SOAK=10 times as long: stops, slow heads, mutations against Node, fuzzing
+## soak: the slow proofs, SOAK=10 times as long: stops, slow heads, mutations against Node, releases, fuzzing
 soak: tools
 	@echo "== the slow proofs, $(SOAK) times as long; SOAK=N for another length"
 	HAUBERK_SOAK=$(SOAK) $(TEST) -v -count=1 -timeout 24h -run '^(TestAStop.*|TestSlowHeads.*|TestNodeReads.*|TestARelease.*)$$' ./e2e ./guard/harden/wire
