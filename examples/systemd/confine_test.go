@@ -210,10 +210,12 @@ func gateway(t *testing.T, run string) confined {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config, err := filepath.Abs("hauberk.yaml")
+	text, err := os.ReadFile("hauberk.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
+	config := filepath.Join(t.TempDir(), "hauberk.yaml")
+	write(t, config, string(text), 0o644)
 	u := readUnit(t, "hauberk.service")
 	state := t.TempDir()
 	for _, do := range []error{os.Chmod(state, 0o700), os.Chown(state, 61202, 61202)} {

@@ -42,6 +42,31 @@ func TestHauberkAndTheAppServeAsConfined(t *testing.T) {
 	}
 }
 
+// TestTheUnitReloadsAsConfined sends what ExecReload sends, with a good config
+// and with a wrong one.
+func TestTheUnitReloadsAsConfined(t *testing.T) {
+	canConfine(t)
+	need(t, "curl", "curl")
+	c := gateway(t, t.TempDir())
+	if help, err := exec.Command(c.binds["/usr/local/bin/hauberk"], "help").Output(); err != nil || !strings.Contains(string(help), "\n  reload ") {
+		t.Skip("this hauberk has no verb reload: SIGHUP ends it")
+	}
+	config := c.binds["/etc/hauberk/hauberk.yaml"]
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gate := start(t, c, readUnit(t, "hauberk.service"))
+	gate.waits(t, "listens")
+	write(t, config, string(text)+"csrf: {trusted_origins: [\"https://partner.test\"]}\n", 0o644)
+	gate.signal(t, syscall.SIGHUP)
+	gate.waits(t, "the new configuration is in force")
+	write(t, config, string(text)+"csrf: {trusted: yes}\n", 0o644)
+	gate.signal(t, syscall.SIGHUP)
+	gate.waits(t, "the old configuration stays in force")
+	gate.curl(t, "403 ", "-X", "POST", "-H", "Sec-Fetch-Site: cross-site", "https://localhost/")
+}
+
 // notebook returns the confinement of notebook.service.
 func notebook(t *testing.T, run string) confined {
 	t.Helper()
