@@ -26,6 +26,7 @@ import (
 	"hauberk.dev/guard/headers"
 	"hauberk.dev/guard/https"
 	"hauberk.dev/guard/monitor"
+	"hauberk.dev/guard/ratelimit"
 )
 
 // Chain is the fifteen rooms in their order. It is safe for use by many
@@ -37,12 +38,13 @@ type Chain struct {
 	log        *slog.Logger
 	running    atomic.Bool
 
-	monitor *monitor.Room
-	headers *headers.Room
-	fault   *fault.Room
-	harden  *harden.Room
-	https   *https.Room
-	csrf    *csrf.Room
+	monitor   *monitor.Room
+	headers   *headers.Room
+	fault     *fault.Room
+	harden    *harden.Room
+	https     *https.Room
+	ratelimit *ratelimit.Room
+	csrf      *csrf.Room
 }
 
 // New builds the chain. It validates everything and reports every mistake at
@@ -98,6 +100,11 @@ func build(c Config, unlistened bool) (*Chain, error) {
 		ch.https, _ = https.New(https.Config{}, https.Options{NoListener: true})
 		wrong[ch.sites.sections[0].HTTPS] = true
 	}
+	if ch.ratelimit, err = ratelimit.New(c.RateLimit, ratelimit.Options{}); err != nil {
+		collect(err)
+		ch.ratelimit, _ = ratelimit.New(ratelimit.Config{}, ratelimit.Options{})
+		wrong[ch.sites.sections[0].RateLimit] = true
+	}
 	if ch.csrf, err = csrf.New(c.CSRF); err != nil {
 		collect(err)
 		ch.csrf, _ = csrf.New(csrf.Config{})
@@ -149,15 +156,16 @@ func Unmodified(to string) Config {
 // principles; the places have their reasons.
 func (c *Chain) order() []func(http.Handler) http.Handler {
 	return []func(http.Handler) http.Handler{
-		c.monitor.Principle().Wrap, // 15: sees everything, refusals too
-		c.headers.Principle().Wrap, //  7: outside fault, so that error pages carry headers
-		c.https.Sign,               //  5: the same for HSTS
-		c.fault.Principle().Wrap,   //  6: outside all that can panic; replaces leaking bodies
-		c.harden.Principle().Wrap,  // 14: what two parsers could read differently stops here
-		c.route,                    //     matched once, on the canonical target
-		c.harden.Routed,            // 14: methods and hidden files, which a route may set
-		c.https.Check,              //  5: redirect or refuse clear text
-		c.csrf.Principle().Wrap,    //  8: may bind to a session, needs no user
+		c.monitor.Principle().Wrap,   // 15: sees everything, refusals too
+		c.headers.Principle().Wrap,   //  7: outside fault, so that error pages carry headers
+		c.https.Sign,                 //  5: the same for HSTS
+		c.fault.Principle().Wrap,     //  6: outside all that can panic; replaces leaking bodies
+		c.harden.Principle().Wrap,    // 14: what two parsers could read differently stops here
+		c.route,                      //     matched once, on the canonical target
+		c.harden.Routed,              // 14: methods and hidden files, which a route may set
+		c.https.Check,                //  5: redirect or refuse clear text
+		c.ratelimit.Principle().Wrap, // 12: the cheapest refusal of a well-formed request
+		c.csrf.Principle().Wrap,      //  8: may bind to a session, needs no user
 	}
 }
 
@@ -165,7 +173,7 @@ func (c *Chain) order() []func(http.Handler) http.Handler {
 func (c *Chain) Principles() []*guard.Principle {
 	return []*guard.Principle{
 		c.monitor.Principle(), c.headers.Principle(), c.fault.Principle(),
-		c.harden.Principle(), c.https.Principle(), c.csrf.Principle(),
+		c.harden.Principle(), c.https.Principle(), c.ratelimit.Principle(), c.csrf.Principle(),
 	}
 }
 
@@ -243,13 +251,14 @@ func (c *Chain) furnish(wrong map[any]bool) error {
 		}{
 			{s.Headers, c.headers.Route(n, *s.Headers)}, {s.Fault, c.fault.Route(n, *s.Fault)},
 			{s.Harden, c.harden.Route(n, *s.Harden)}, {s.HTTPS, c.https.Route(n, secure)},
-			{s.CSRF, c.csrf.Route(n, *s.CSRF)},
+			{s.RateLimit, c.ratelimit.Route(n, *s.RateLimit)}, {s.CSRF, c.csrf.Route(n, *s.CSRF)},
 		} {
 			if set.err != nil && !wrong[set.section] {
 				wrong[set.section] = true
 				errs = append(errs, prefixed(c.sites.paths[n]+".", set.err)...)
 			}
 		}
+		c.ratelimit.Place(n, ratelimit.Place{Above: c.sites.parents[n], Name: c.sites.names[n], App: c.sites.upstreams[n]})
 		c.csrf.Trust(n, c.headers.CORSOrigins(n))
 	}
 	return errors.Join(errs...)

@@ -172,6 +172,8 @@ var elsewhere = map[string][2]string{
 	"fault.internal":           {"rooms_test.go", "TestARoomThatCannotDecideLetsNobodyPass"},
 	"harden.connections":       {"guard/harden/room_test.go", "TestAClientHoldsABoundedNumberOfConnections"},
 	"harden.resets":            {"guard/harden/http2_test.go", "TestAnHTTP2ConnectionThatAbandonsItsRequestsIsClosed"},
+	"ratelimit.overload":       {"guard/ratelimit/load_test.go", "TestOneClientCannotTakeEveryPlace"},
+	"ratelimit.store":          {"guard/ratelimit/ratelimit_test.go", "TestAStoreThatIsDownLimitsFromMemory"},
 	"https.certificate-reload": {"guard/https/reload_test.go", "TestAChangedCertificateIsTakenOnlyWhole"},
 	"https.certificate-expiry": {"guard/https/reload_test.go", "TestWhatEndsIsToldOnceADay"},
 	"https.key-exposed":        {"guard/https/reload_test.go", "TestAKeyThatEverybodyCanReadIsTold"},

@@ -42,6 +42,7 @@ type sites struct {
 	sections  []Sections
 	paths     []string // the config path of route N, for mistakes
 	parents   []int    // the N of the level above
+	names     []string // of route N, the same after a restart
 	hosts     []string
 	top       *guard.Route // before a site is known
 }
@@ -49,8 +50,8 @@ type sites struct {
 func compileSites(c *Config) (*sites, error) {
 	s := &sites{
 		exact: map[string]*site{}, wild: map[string]*site{},
-		upstreams: []string{""}, paths: []string{""}, parents: []int{0}, top: &guard.Route{},
-		sections: []Sections{{Headers: &c.Headers, Fault: &c.Fault, Harden: &c.Harden, HTTPS: &c.HTTPS, CSRF: &c.CSRF}},
+		upstreams: []string{""}, paths: []string{""}, parents: []int{0}, names: []string{""}, top: &guard.Route{},
+		sections: []Sections{{Headers: &c.Headers, Fault: &c.Fault, Harden: &c.Harden, HTTPS: &c.HTTPS, RateLimit: &c.RateLimit, CSRF: &c.CSRF}},
 	}
 	var errs []error
 	for i := range c.Sites {
@@ -135,6 +136,7 @@ func (s *sites) number(at, host, on, to string, sec Sections, parent int) *guard
 	s.upstreams = append(s.upstreams, to)
 	s.paths = append(s.paths, at)
 	s.parents = append(s.parents, parent)
+	s.names = append(s.names, host+" "+on)
 	return r
 }
 

@@ -1,6 +1,7 @@
 package guard_test
 
 import (
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"hauberk.dev/guard/headers"
 	"hauberk.dev/guard/https"
 	"hauberk.dev/guard/monitor"
+	"hauberk.dev/guard/ratelimit"
 )
 
 // section is the config of a room.
@@ -53,6 +55,14 @@ var weakened = map[string]struct {
 	"csrf.trusted_origins": {csrf.Config{TrustedOrigins: []string{"https://a.test"}}, `trusted_origins: "https://a.test" may send requests`, nil},
 	"csrf.json":            {nil, "", csrf.Config{JSON: true}},
 
+	"ratelimit.rate":        {ratelimit.Config{Rate: perMinute(600, 600)}, "rate: 600/min (default 300/min burst 60 for methods", ratelimit.Config{Rate: perMinute(10, 5)}},
+	"ratelimit.safe":        {ratelimit.Config{Safe: perMinute(1200, 601)}, "safe: 1200/min burst 601 (default 1200/min burst 600)", ratelimit.Config{Safe: perMinute(1200, 600)}},
+	"ratelimit.unsafe":      {ratelimit.Config{Unsafe: perMinute(301, 60)}, "unsafe: 301/min burst 60 (default 300/min burst 60)", ratelimit.Config{Unsafe: perMinute(1, 1)}},
+	"ratelimit.cost":        {nil, "", ratelimit.Config{Cost: 5}},
+	"ratelimit.allow":       {ratelimit.Config{Allow: local}, `allow: "127.0.0.0/8" is never limited`, nil},
+	"ratelimit.deny":        {nil, "", ratelimit.Config{Deny: local}},
+	"ratelimit.concurrency": {ratelimit.Config{Concurrency: 4096}, "concurrency: 4096 (default 2048)", ratelimit.Config{Concurrency: 8}},
+
 	"fault.hold": {fault.Config{Hold: 1}, "hold: 1B (default 32KiB)", fault.Config{Hold: guard.MiB}},
 
 	"https.certificates":    {nil, "", https.Config{Certificates: []https.Pair{{Cert: "a", Key: "b"}}}},
@@ -68,6 +78,12 @@ var weakened = map[string]struct {
 	"monitor.event_file":  {monitor.Config{EventFile: 64 * guard.KiB}, "event_file: 64KiB (default 16MiB)", monitor.Config{EventFile: 32 * guard.MiB}},
 	"monitor.event_files": {monitor.Config{EventFiles: 2}, "event_files: 2 (default 4)", monitor.Config{EventFiles: 8}},
 	"monitor.queue":       {monitor.Config{Queue: 1}, "queue: 1 (default 4096)", monitor.Config{Queue: 65536}},
+}
+
+var local = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+
+func perMinute(limit, burst int) ratelimit.Rate {
+	return ratelimit.Rate{Limit: limit, Per: time.Minute, Burst: burst}
 }
 
 func override(name, value string) headers.Config {
