@@ -62,8 +62,6 @@ func newLoad(limit int) *load {
 // hold as many places as are left: so the first to come can have half, and
 // however many take all that they can, there is room for another.
 func (l *load) admits(c netip.Addr) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	free := l.limit - l.waiting
 	if free <= 0 {
 		return false
@@ -88,16 +86,32 @@ type pass struct {
 	over  bool      // it has an answer, or will have none
 }
 
+// enter asks for a place, and takes it at once where the request is whole.
+func (p *pass) enter(whole bool) bool {
+	p.load.mu.Lock()
+	defer p.load.mu.Unlock()
+	if p.policy != nil && !p.load.admits(p.client) {
+		return false
+	}
+	if whole {
+		p.count()
+	}
+	return true
+}
+
 // wait counts the request from now on.
 func (p *pass) wait() {
-	l := p.load
-	now := time.Now()
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	p.load.mu.Lock()
+	defer p.load.mu.Unlock()
+	p.count()
+}
+
+func (p *pass) count() {
 	if p.over || !p.since.IsZero() {
 		return
 	}
-	p.since = now
+	l := p.load
+	p.since = time.Now()
 	l.waiting++
 	l.held[p.client]++
 	l.peak = max(l.peak, l.waiting)

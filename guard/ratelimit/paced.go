@@ -31,24 +31,22 @@ func (p *pass) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if p.refusal != nil && guard.Refuse(w, req, p.refusal) {
 		return
 	}
-	if err := p.queue(); err != nil && guard.Refuse(w, req, err) {
+	whole := req.Body == nil || req.Body == http.NoBody || req.ContentLength == 0
+	if !p.enter(whole) && guard.Refuse(w, req, p.busy()) {
 		return
 	}
 	defer p.leave(false)
-	if req.Body == nil || req.Body == http.NoBody || req.ContentLength == 0 {
-		p.wait()
+	if whole {
+		p.wait() // also one that an exception lets through
 	} else {
 		req.Body = &upload{ReadCloser: req.Body, left: req.ContentLength, pass: p}
 	}
 	p.next.ServeHTTP(w, req)
 }
 
-// queue refuses where the app has no room. When to come back differs, so that
+// busy refuses where the app has no room. When to come back differs, so that
 // those who were refused together do not come back together.
-func (p *pass) queue() error {
-	if p.policy == nil || p.load.admits(p.client) {
-		return nil
-	}
+func (p *pass) busy() error {
 	return overload.Deny("too many requests wait for the app, of %s or of all", text(p.client)).
 		With("Retry-After", strconv.Itoa(1+rand.IntN(5)))
 }
