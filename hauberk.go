@@ -11,6 +11,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -239,11 +240,9 @@ func newID() string {
 // methods. A section that several routes share is wrong once.
 func (c *Chain) furnish(wrong map[any]bool) error {
 	var errs []error
-	for n, s := range c.sites.sections {
-		if n == 0 {
-			c.csrf.Trust(0, c.headers.CORSOrigins(0))
-			continue
-		}
+	c.csrf.Trust(0, c.headers.CORSOrigins(0))
+	for n := 1; n < len(c.sites.sections); n++ {
+		s, at := c.sites.sections[n], c.sites.paths[n]
 		secure := *s.HTTPS
 		if secure.Port == 0 {
 			secure.Port = c.config.HTTPS.Port
@@ -258,8 +257,11 @@ func (c *Chain) furnish(wrong map[any]bool) error {
 		} {
 			if set.err != nil && !wrong[set.section] {
 				wrong[set.section] = true
-				errs = append(errs, prefixed(c.sites.paths[n]+".", set.err)...)
+				errs = append(errs, prefixed(at+".", set.err)...)
 			}
+		}
+		if m := c.sites.methods[n]; m != "" && !wrong[s.Harden] && !c.harden.Allows(&guard.Exchange{Route: &guard.Route{N: n}}, m) {
+			errs = append(errs, fmt.Errorf("%s.on: no request gets here: %s is not in harden.methods", at, m))
 		}
 		c.csrf.Trust(n, c.headers.CORSOrigins(n))
 	}

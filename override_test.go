@@ -112,3 +112,20 @@ func TestAnOverrideIsJudgedAsTheMethodThatItNames(t *testing.T) {
 		})
 	}
 }
+
+func TestARouteThatNoMethodReachesDoesNotStart(t *testing.T) {
+	for on, want := range map[string]string{
+		"FOO /b": "sites[0].routes[0].on: no request gets here: FOO is not in harden.methods",
+		"PUT /b": "",
+	} {
+		c, err := hauberk.Load(strings.NewReader("sites:\n  - {hosts: [app.test], access: app, routes: [{on: " + on + "}]}\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Logger = slog.New(slog.DiscardHandler)
+		_, err = hauberk.New(c)
+		if got := ""; err != nil && err.Error() != want || err == nil && want != got {
+			t.Errorf("%s: got %v, want %q", on, err, want)
+		}
+	}
+}

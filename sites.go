@@ -42,8 +42,9 @@ type sites struct {
 	// upstreams and sections, by Route.N.
 	upstreams []string
 	sections  []Sections
-	paths     []string // the config path of route N, for mistakes
-	parents   []int    // the N of the level above
+	paths     []string       // the config path of route N, for mistakes
+	parents   []int          // the N of the level above
+	methods   map[int]string // that a route's pattern names
 	hosts     []string
 	top       *guard.Route // before a site is known
 }
@@ -51,7 +52,7 @@ type sites struct {
 func compileSites(c *Config) (*sites, error) {
 	s := &sites{
 		exact: map[string]*site{}, wild: map[string]*site{},
-		upstreams: []string{""}, paths: []string{""}, parents: []int{0}, top: &guard.Route{},
+		upstreams: []string{""}, paths: []string{""}, parents: []int{0}, methods: map[int]string{}, top: &guard.Route{},
 		sections: []Sections{{Headers: &c.Headers, Fault: &c.Fault, Harden: &c.Harden, HTTPS: &c.HTTPS, CSRF: &c.CSRF}},
 	}
 	var errs []error
@@ -101,6 +102,7 @@ func (s *sites) addSite(c *Config, i int) []error {
 			to = in.To
 		}
 		route := s.number(rat, hosts[0], r.On, to, r.Sections.over(base), st.base.N)
+		s.methods[route.N] = p.method
 		st.routes = append(st.routes, route)
 		if err := st.match.add(p, len(st.routes)); err != nil {
 			errs = append(errs, fmt.Errorf("%s.on: %w", rat, err))

@@ -10,7 +10,7 @@ import (
 var override = &guard.Rule{
 	ID: "harden.method-override", Severity: guard.Medium, Status: http.StatusBadRequest,
 	Title: "this request claims another method than its own",
-	Fix:   "say where the app takes another method from: `method_override: query`, `header` or `body` on its site",
+	Fix:   "say where the app takes another method from, method_override: query, header or body on its site; where it says body, send a form or JSON in UTF-8 whose _method can be read",
 	CWE:   650, ASVS: []string{"4.1.4", "3.5.3"}, Observable: true,
 }
 
