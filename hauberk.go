@@ -27,6 +27,7 @@ import (
 	"hauberk.dev/guard/headers"
 	"hauberk.dev/guard/https"
 	"hauberk.dev/guard/monitor"
+	"hauberk.dev/internal/origin"
 )
 
 // Chain is the fifteen rooms in their order. It is safe for use by many
@@ -203,7 +204,7 @@ func (c *Chain) enter(next http.Handler) http.Handler {
 		if a, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 			x.Client = a.Addr().Unmap()
 		}
-		x.Local = x.Client.IsLoopback() && isLocal(hostName(r.Host)) && !relayed(r.Header)
+		x.Local = x.Client.IsLoopback() && origin.Local(hostName(r.Host)) && !relayed(r.Header)
 		if st := c.sites.find(r.Host); st != nil {
 			x.Route = st.base // error pages before the match are the site's
 		}

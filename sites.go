@@ -248,16 +248,6 @@ func validName(h string) bool {
 	return strings.Trim(last, "0123456789") != "" && !strings.HasPrefix(last, "0x")
 }
 
-// isLocal says whether a host name means this machine by RFC 6761, or by
-// being a loopback address.
-func isLocal(host string) bool {
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") || strings.HasSuffix(host, ".test") {
-		return true
-	}
-	a, ok := address(host)
-	return ok && a.IsLoopback()
-}
-
 // route is the step between harden and the rooms that look at routes: the
 // route is matched once, on the canonical target, as the app routes.
 func (c *Chain) route(next http.Handler) http.Handler {
