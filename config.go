@@ -25,8 +25,7 @@ type Config struct {
 	// Host lists the names that are served where a site lists none. Empty
 	// means localhost, *.localhost, *.test and loopback addresses.
 	Host []string `yaml:"host"`
-	// State is the directory for keys, certificates and events; "" keeps
-	// nothing.
+	// State is the directory for keys and certificates; "" keeps nothing.
 	State string `yaml:"state"`
 	// Log is the format of the log, "json" or "text".
 	Log string `yaml:"log" enum:"json,text"`

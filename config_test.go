@@ -26,7 +26,7 @@ import (
 )
 
 func TestTheZeroConfigLetsNobodyIn(t *testing.T) {
-	chain, err := hauberk.New(hauberk.Config{})
+	chain, err := hauberk.New(hauberk.Config{}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func mistaken() (hauberk.Config, []string) {
 
 func TestEveryMistakeIsNamedAtOnceWithItsPath(t *testing.T) {
 	c, want := mistaken()
-	_, err := hauberk.New(c)
+	_, err := hauberk.New(c, nil)
 	if err == nil {
 		t.Fatal("got a chain")
 	}
@@ -120,7 +120,7 @@ func TestASectionThatManyShareIsWrongOnce(t *testing.T) {
 	c := hauberk.Unmodified("")
 	c.Harden.Methods = []string{"get"}
 	c.Sites[0].Routes = []hauberk.Route{{On: "/a"}, {On: "/b"}}
-	if _, err := hauberk.New(c); err == nil || strings.Contains(err.Error(), "\n") || !strings.HasPrefix(err.Error(), "harden.methods[0]: ") {
+	if _, err := hauberk.New(c, nil); err == nil || strings.Contains(err.Error(), "\n") || !strings.HasPrefix(err.Error(), "harden.methods[0]: ") {
 		t.Errorf("got %v, want one line", err)
 	}
 }
@@ -138,7 +138,7 @@ func TestAConfigWithMistakesWritesNothing(t *testing.T) {
 		c := hauberk.Unmodified("")
 		c.State, c.Logger = filepath.Join(t.TempDir(), "state"), slog.New(slog.DiscardHandler)
 		change(&c)
-		if _, err := hauberk.New(c); err == nil {
+		if _, err := hauberk.New(c, nil); err == nil {
 			t.Fatalf("%s: got a chain", name)
 		}
 		if _, err := os.Stat(c.State); !errors.Is(err, os.ErrNotExist) {
@@ -156,7 +156,7 @@ func TestLoadIsStrict(t *testing.T) {
 		"written twice":         {"log: json\nlog: text\n", "is written twice"},
 		"a bad value":           {"log: loud\n", "hauberk.yaml:1:6: log: "},
 		"access of a room":      {"sites:\n  - access: rules\n", "sites[0].access: "},
-		"a bad size":            {"harden: {headers: 16}\nmonitor: {event_file: many}\n", "monitor.event_file: "},
+		"a bad size":            {"harden: {headers: 16}\nmonitor: {size: many}\n", "monitor.size: "},
 		"an anchor":             {"log: &a json\n", "hauberk.yaml:1:"},
 		"two mistakes":          {"x: 1\ny: 2\n", "hauberk.yaml:2:1: y: "},
 		"monitor in a site":     {"sites:\n  - access: app\n    monitor: x\n", "sites[0].monitor: unknown key"},
@@ -249,7 +249,7 @@ https: {hsts: 10m}
 		t.Errorf("got %v, want none", got)
 	}
 	c.Logger = slog.New(slog.DiscardHandler)
-	chain, err := hauberk.New(c)
+	chain, err := hauberk.New(c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,7 +280,7 @@ https: {hsts: 10m}
 }
 
 func TestAnUnmodifiedConfigSaysWhatItWeakens(t *testing.T) {
-	chain, err := hauberk.New(hauberk.Unmodified("localhost:3000"))
+	chain, err := hauberk.New(hauberk.Unmodified("localhost:3000"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -334,7 +334,7 @@ func TestProtectIsForTheMinuteOnThisMachine(t *testing.T) {
 func TestRunEndsWithItsContext(t *testing.T) {
 	c := hauberk.Unmodified("")
 	c.State, c.Logger = filepath.Join(t.TempDir(), "state"), slog.New(slog.DiscardHandler)
-	chain, err := hauberk.New(c)
+	chain, err := hauberk.New(c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

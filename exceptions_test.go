@@ -24,7 +24,7 @@ func excusing(t *testing.T, routing string, e ...guard.Exception) (send func(met
 	journal = &attack.Journal{}
 	c := hauberk.Config{Exceptions: e, Record: journal.Record, Logger: slog.New(slog.DiscardHandler),
 		Sites: []hauberk.Site{{Access: "app", Routing: routing, Hosts: []string{"app.test"}}}}
-	chain, err := hauberk.New(c)
+	chain, err := hauberk.New(c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func TestAnExceptionThatHasLapsedNoLongerApplies(t *testing.T) {
 	if got := send("POST", "/"); got != 403 {
 		t.Errorf("got %d, want 403", got)
 	}
-	chain, err := hauberk.New(hauberk.Config{Exceptions: []guard.Exception{lapsed, {Rule: "csrf", Because: "x", Until: until}}})
+	chain, err := hauberk.New(hauberk.Config{Exceptions: []guard.Exception{lapsed, {Rule: "csrf", Because: "x", Until: until}}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +171,7 @@ func TestAnExceptionThatSaysTooLittleOrTooMuchDoesNotStart(t *testing.T) {
 	} {
 		e := good
 		row.change(&e)
-		_, err := hauberk.New(hauberk.Config{Exceptions: []guard.Exception{e}})
+		_, err := hauberk.New(hauberk.Config{Exceptions: []guard.Exception{e}}, nil)
 		for _, want := range row.want {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: got %v, want %s", name, err, want)
@@ -184,7 +184,7 @@ func TestAnExceptionThatSaysTooLittleOrTooMuchDoesNotStart(t *testing.T) {
 func TestEveryRuleIsExcusedOnlyIfItMayBeObserved(t *testing.T) {
 	for _, p := range newChain(t).Principles() {
 		for _, r := range p.Rules {
-			_, err := hauberk.New(hauberk.Config{Exceptions: []guard.Exception{{Rule: r.ID, Because: "x", Until: until}}})
+			_, err := hauberk.New(hauberk.Config{Exceptions: []guard.Exception{{Rule: r.ID, Because: "x", Until: until}}}, nil)
 			if (err == nil) != r.Observable {
 				t.Errorf("%s: got %v, want it to start: %t", r.ID, err, r.Observable)
 			}
@@ -210,7 +210,7 @@ exceptions:
 		t.Fatal(err)
 	}
 	c.Exceptions[0].Until, c.Logger = until, slog.New(slog.DiscardHandler)
-	chain, err := hauberk.New(c)
+	chain, err := hauberk.New(c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

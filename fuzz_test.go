@@ -66,7 +66,7 @@ func FuzzOverride(f *testing.F) {
 		f.Add(s)
 	}
 	c := hauberk.Config{Sites: []hauberk.Site{{Hosts: []string{"app.test"}, Access: "app", MethodOverride: "body"}}, Logger: slog.New(slog.DiscardHandler)}
-	chain, err := hauberk.New(c)
+	chain, err := hauberk.New(c, nil)
 	if err != nil {
 		f.Fatal(err)
 	}

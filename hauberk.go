@@ -1,7 +1,7 @@
 // Package hauberk is a coat of mail for web servers: one chain of rooms, each
 // keeping one principle of security, around any http.Handler.
 //
-//	chain, err := hauberk.New(config)     // every mistake at once
+//	chain, err := hauberk.New(config, nil) // every mistake at once
 //	server := chain.Server(mux)           // the whole promise, with the listener
 //	http.ListenAndServe(addr, hauberk.Protect(mux)) // for the first minute
 package hauberk
@@ -28,6 +28,7 @@ import (
 	"hauberk.dev/guard/https"
 	"hauberk.dev/guard/monitor"
 	"hauberk.dev/internal/origin"
+	"hauberk.dev/store"
 )
 
 // Chain is the fifteen rooms in their order. It is safe for use by many
@@ -48,20 +49,21 @@ type Chain struct {
 }
 
 // New builds the chain. It validates everything and reports every mistake at
-// once, each with the path of its key: "csrf.trusted_origins[2]: …".
-func New(c Config) (*Chain, error) {
+// once, each with the path of its key: "csrf.trusted_origins[2]: …". State is
+// kept in s; nil is memory, which ends with the process.
+func New(c Config, s *store.Store) (*Chain, error) {
 	if c.State != "" {
 		// Keys are made only where nothing else is wrong.
 		dry := c
 		dry.State, dry.Record, dry.Logger = "", nil, slog.New(slog.DiscardHandler)
-		if _, err := build(dry, false); err != nil {
+		if _, err := build(dry, nil, false); err != nil {
 			return nil, err
 		}
 	}
-	return build(c, false)
+	return build(c, s, false)
 }
 
-func build(c Config, unlistened bool) (*Chain, error) {
+func build(c Config, s *store.Store, unlistened bool) (*Chain, error) {
 	if c.HTTPS.Port == 0 {
 		c.HTTPS.Port = tlsPort(c.Listen)
 	}
@@ -76,7 +78,7 @@ func build(c Config, unlistened bool) (*Chain, error) {
 	j.found(addresses(&c))
 	top := ch.sites.sections[0]
 	ch.monitor = stand(j, &c.Monitor, func(m monitor.Config) (*monitor.Room, error) {
-		return monitor.New(m, monitor.Options{Log: ch.log, Dir: c.State})
+		return monitor.New(m, monitor.Options{Log: ch.log, Dir: c.State, Store: s})
 	})
 	ch.headers = stand(j, top.Headers, headers.New)
 	ch.fault = stand(j, top.Fault, fault.New)
@@ -142,7 +144,7 @@ func (c *Chain) record(e guard.Event) {
 // on localhost, *.localhost, *.test and loopback addresses, where clear text
 // may pass. It has no check of the wire: that is Server's.
 func Protect(h http.Handler) http.Handler {
-	ch, err := build(Unmodified(""), true)
+	ch, err := build(Unmodified(""), nil, true)
 	if err != nil {
 		panic(err) // the one configuration that has no way to be wrong
 	}

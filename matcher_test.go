@@ -36,7 +36,7 @@ func newMatched(routing string, on ...string) (*matched, error) {
 	}
 	c := hauberk.Config{Sites: []hauberk.Site{site}, Logger: slog.New(slog.DiscardHandler)}
 	c.Harden.Served = []string{"/"}
-	chain, err := hauberk.New(c)
+	chain, err := hauberk.New(c, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -30,7 +30,7 @@ sites:
 		t.Fatal(err)
 	}
 	c.Logger = slog.New(slog.DiscardHandler)
-	chain, err := hauberk.New(c)
+	chain, err := hauberk.New(c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestARouteThatNoMethodReachesDoesNotStart(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.Logger = slog.New(slog.DiscardHandler)
-		_, err = hauberk.New(c)
+		_, err = hauberk.New(c, nil)
 		if got := ""; err != nil && err.Error() != want || err == nil && want != got {
 			t.Errorf("%s: got %v, want %q", on, err, want)
 		}

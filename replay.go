@@ -93,7 +93,7 @@ func openStage(c attack.Case, gateway bool) (*stage, error) {
 			config.Sites[i].To = to
 		}
 	}
-	chain, err := New(config)
+	chain, err := New(config, nil)
 	if err == nil && gateway {
 		inner, err = chain.Gateway()
 	}

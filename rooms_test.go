@@ -29,7 +29,7 @@ var numbers = map[string]int{
 
 func newChain(t *testing.T) *hauberk.Chain {
 	t.Helper()
-	chain, err := hauberk.New(hauberk.Unmodified("http://127.0.0.1:1"))
+	chain, err := hauberk.New(hauberk.Unmodified("http://127.0.0.1:1"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,7 +103,7 @@ func TestConfigYAMLNamesEveryKey(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := hauberk.New(config); err != nil {
+			if _, err := hauberk.New(config, nil); err != nil {
 				t.Error(err)
 			}
 			section, ok := fieldTagged(reflect.TypeFor[hauberk.Config](), p.Name)
@@ -167,6 +167,7 @@ func speaks(status int) bool {
 var elsewhere = map[string][2]string{
 	"monitor.private-listener": {"guard/monitor/monitor_test.go", "TestThePrivateListenerOnTCPAnswersLoopbackNamesOnly"},
 	"monitor.not-ready":        {"guard/monitor/monitor_test.go", "TestThePrivateListenerIsASocketForItsOwner"},
+	"monitor.dropped":          {"guard/monitor/journal_test.go", "TestWhatTheDiskDoesNotTakeIsCountedAndJournalledLater"},
 	"fault.unreachable":        {"guard/fault/fault_test.go", "TestAFailedRoundTripBecomesTheRightStatus"},
 	"fault.timeout":            {"guard/fault/fault_test.go", "TestAFailedRoundTripBecomesTheRightStatus"},
 	"fault.internal":           {"rooms_test.go", "TestARoomThatCannotDecideLetsNobodyPass"},

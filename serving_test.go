@@ -55,7 +55,7 @@ func run(t testing.TB, h http.HandlerFunc, change ...func(*hauberk.Config)) *run
 	for _, f := range change {
 		f(&c)
 	}
-	chain, err := hauberk.New(c)
+	chain, err := hauberk.New(c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -187,7 +187,7 @@ func TestListenAndServeOpensWhatTheConfigNames(t *testing.T) {
 	for _, row := range []struct{ listen, http string }{{busy.Addr().String(), ""}, {address, busy.Addr().String()}} {
 		c := hauberk.Unmodified("")
 		c.Listen, c.HTTP = row.listen, row.http
-		chain, err := hauberk.New(c)
+		chain, err := hauberk.New(c, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -202,7 +202,7 @@ func TestListenAndServeOpensWhatTheConfigNames(t *testing.T) {
 	l.Close()
 	c := hauberk.Unmodified("")
 	c.Listen, c.HTTP = address, "127.0.0.1:0"
-	chain, err := hauberk.New(c)
+	chain, err := hauberk.New(c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

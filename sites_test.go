@@ -17,7 +17,7 @@ import (
 func siteOf(t *testing.T, c hauberk.Config) func(host string) string {
 	t.Helper()
 	c.Logger = slog.New(slog.DiscardHandler)
-	chain, err := hauberk.New(c)
+	chain, err := hauberk.New(c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,14 +100,14 @@ func TestHostsThatNobodyCouldTellApartDoNotStart(t *testing.T) {
 		{[]hauberk.Site{{Hosts: []string{"a.test", "a.test"}, Access: "app"}}, `sites[0].hosts[1]: "a.test" stands here twice`},
 		{[]hauberk.Site{{Access: "app"}, {Access: "app"}}, `sites[1].hosts: missing`},
 	} {
-		_, err := hauberk.New(hauberk.Config{Sites: row.sites})
+		_, err := hauberk.New(hauberk.Config{Sites: row.sites}, nil)
 		if err == nil || !strings.Contains(err.Error(), row.want) || strings.Count(err.Error(), "\n") > 0 {
 			t.Errorf("got %v, want %s alone", err, row.want)
 		}
 	}
 	for _, h := range []string{"", "*", "*.", "*a.test", "a.*.test", "*.*.test", "https://a.test", "a.test:8443", "a.test/x", "::1", "[::1", "[127.0.0.1]", "*.127.0.0.1",
 		"[fe80::1%eth0]", "127.0.0.256", "1.2.3", "a..test", "a.test.", "-a.test", "a-.test", "a b.test", "a.0x7f", "münchen.test", "a.test\x00", strings.Repeat("a", 64) + ".test", strings.Repeat("a.", 130) + "test"} {
-		_, err := hauberk.New(hauberk.Config{Sites: []hauberk.Site{{Hosts: []string{h}, Access: "app"}}})
+		_, err := hauberk.New(hauberk.Config{Sites: []hauberk.Site{{Hosts: []string{h}, Access: "app"}}}, nil)
 		if err == nil || !strings.Contains(err.Error(), "sites[0].hosts[0]: ") {
 			t.Errorf("%q: got %v, want an error with its path", h, err)
 		}
@@ -115,7 +115,7 @@ func TestHostsThatNobodyCouldTellApartDoNotStart(t *testing.T) {
 }
 
 func TestALibraryThatListensItselfNeedsNoUpstream(t *testing.T) {
-	chain, err := hauberk.New(hauberk.Config{Sites: []hauberk.Site{{Access: "app"}, {Hosts: []string{"x.test"}, Access: "app"}}})
+	chain, err := hauberk.New(hauberk.Config{Sites: []hauberk.Site{{Access: "app"}, {Hosts: []string{"x.test"}, Access: "app"}}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -74,7 +74,7 @@ func run(b *testing.B, h http.Handler) {
 func chain(tb testing.TB) *hauberk.Chain {
 	c := hauberk.Unmodified("")
 	c.Logger = slog.New(slog.NewJSONHandler(io.Discard, nil))
-	ch, err := hauberk.New(c)
+	ch, err := hauberk.New(c, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}

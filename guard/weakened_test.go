@@ -64,10 +64,10 @@ var weakened = map[string]struct {
 	"https.hsts_local":      {nil, "", https.Config{HSTSLocal: true}},
 	"https.hsts_withdraw":   {https.Config{HSTSWithdraw: true}, "hsts_withdraw: browsers forget", nil},
 
-	"monitor.listen":      {monitor.Config{Listen: "127.0.0.1:9464"}, `listen: "127.0.0.1:9464": every user of this machine`, nil},
-	"monitor.event_file":  {monitor.Config{EventFile: 64 * guard.KiB}, "event_file: 64KiB (default 16MiB)", monitor.Config{EventFile: 32 * guard.MiB}},
-	"monitor.event_files": {monitor.Config{EventFiles: 2}, "event_files: 2 (default 4)", monitor.Config{EventFiles: 8}},
-	"monitor.queue":       {monitor.Config{Queue: 1}, "queue: 1 (default 4096)", monitor.Config{Queue: 65536}},
+	"monitor.listen": {monitor.Config{Listen: "127.0.0.1:9464"}, `listen: "127.0.0.1:9464": every user of this machine`, nil},
+	"monitor.size":   {monitor.Config{Size: guard.GiB}, "size: 1GiB (default 2GiB)", monitor.Config{Size: 4 * guard.GiB}},
+	"monitor.keep":   {monitor.Config{Keep: 24 * time.Hour}, "keep: 24h (default 720h)", monitor.Config{Keep: 1000 * time.Hour}},
+	"monitor.queue":  {monitor.Config{Queue: 1}, "queue: 1 (default 4096)", monitor.Config{Queue: 65536}},
 }
 
 func override(name, value string) headers.Config {

@@ -10,6 +10,7 @@ import (
 	"hauberk.dev"
 	"hauberk.dev/guard"
 	"hauberk.dev/internal/settings"
+	"hauberk.dev/store"
 )
 
 // configFile is what a verb reads when it is told of no other.
@@ -49,8 +50,8 @@ func readSmall(file string, limit int64) ([]byte, error) {
 }
 
 // build makes the chain and its gateway. Mistakes get the places of their keys.
-func (l loaded) build() (*hauberk.Chain, http.Handler, error) {
-	chain, err := hauberk.New(l.Config)
+func (l loaded) build(s *store.Store) (*hauberk.Chain, http.Handler, error) {
+	chain, err := hauberk.New(l.Config, s)
 	if err != nil {
 		return nil, nil, l.locate(errors.Join(err, l.Reachable()))
 	}
@@ -70,7 +71,7 @@ func (l loaded) locate(err error) error {
 
 // principles returns the rooms, whose files and rules need no config.
 func principles() ([]*guard.Principle, error) {
-	chain, err := hauberk.New(hauberk.Config{})
+	chain, err := hauberk.New(hauberk.Config{}, nil)
 	if err != nil {
 		return nil, fmt.Errorf("open the rooms: %w", err)
 	}

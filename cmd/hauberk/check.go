@@ -50,7 +50,7 @@ func check(v voice, file, state string) error {
 		said = append(said, "no site is configured: serve would refuse every request; `hauberk init` writes a file with one")
 	}
 	if readable(written) {
-		chain, _, err := l.build()
+		chain, _, err := l.build(nil)
 		errs = append(errs, err)
 		if chain != nil {
 			said = append(said, warnings(l, chain)...)

@@ -2,11 +2,13 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"maps"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,12 +29,21 @@ func incidentID(text string) (string, bool) {
 
 // explainIncident prints what the events of one request say.
 func explainIncident(v voice, id, dir, config string) error {
-	found, err := monitor.Find(dir, id)
+	db, err := readStore(dir)
 	if err != nil {
 		return err
 	}
+	defer db.Close()
+	ctx := context.Background()
+	var found []monitor.Entry
+	if _, err := monitor.Read(ctx, db, 0, monitor.Query{Incident: id}, func(r monitor.Row) error {
+		found = append(found, r.Entry)
+		return nil
+	}); err != nil {
+		return err
+	}
 	if len(found) == 0 {
-		return fmt.Errorf("no event of incident %s in %s: it may be too old, or --state another than that of serve", id, filepath.Join(dir, "events"))
+		return fmt.Errorf("no event of incident %s in %s: it may be too old, or --state another than that of serve", id, filepath.Join(dir, storeName))
 	}
 	rooms, err := principles()
 	if err != nil {
@@ -40,6 +51,13 @@ func explainIncident(v voice, id, dir, config string) error {
 	}
 	for _, e := range found {
 		printEntry(v, e)
+		value, kept, err := monitor.Field(ctx, dir, db, e)
+		if err != nil {
+			return err
+		}
+		if kept {
+			v.line("  %-8s  %s", "value", strconv.Quote(value))
+		}
 		if rule := findRule(rooms, e.Rule); rule != nil && e.Verdict == guard.Denied.String() {
 			printException(v, rule, e, config)
 		}

@@ -25,10 +25,11 @@ func TestVerbs(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("HOME", e.WorkDir)
+			e.Setenv("TZ", "UTC")
 			e.Setenv("XDG_STATE_HOME", e.WorkDir+"/state")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"wait-for": waitFor},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"wait-for": waitFor, "journal": writeJournal, "tamper": tamper, "mode": fileMode},
 	})
 }
 

@@ -75,7 +75,7 @@ func (f *serveFlags) complete(c *cobra.Command) (loaded, error) {
 		}
 	}
 	// What comes from flags is judged as in a file, and is how serve was called.
-	if _, err := hauberk.New(hauberk.Config{Listen: f.listen, HTTP: f.http}); err != nil {
+	if _, err := hauberk.New(hauberk.Config{Listen: f.listen, HTTP: f.http}, nil); err != nil {
 		return l, usage{err}
 	}
 	l.State, err = stateDir(f.state, l.State)
@@ -126,7 +126,7 @@ func serve(c *cobra.Command, f *serveFlags) error {
 	}
 	trial := l
 	trial.State = ""
-	if _, _, err := trial.build(); err != nil {
+	if _, _, err := trial.build(nil); err != nil {
 		return err
 	}
 	signals := make(chan os.Signal, 2)
@@ -143,7 +143,12 @@ func serve(c *cobra.Command, f *serveFlags) error {
 	}
 	defer unlock()
 	l.Listen = open.secure.Addr().String() // redirects name the real port
-	chain, app, err := l.build()
+	db, err := openStore(l.State)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	chain, app, err := l.build(db.Store())
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"hauberk.dev/internal/settings"
+	"hauberk.dev/store/sqlite"
 )
 
 // defaultState is where keys, certificates and events are kept (the XDG Base
@@ -92,6 +93,21 @@ func holderText(pid string) string {
 		return ""
 	}
 	return " (process " + pid + ")"
+}
+
+// storeName is the store in the state directory.
+const storeName = "hauberk.db"
+
+func openStore(dir string) (*sqlite.DB, error) { return sqlite.Open(filepath.Join(dir, storeName)) }
+
+// readStore opens the store of a state directory for reading, whether a server
+// is running on it or not.
+func readStore(dir string) (*sqlite.DB, error) {
+	db, err := sqlite.OpenReadOnly(filepath.Join(dir, storeName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no journal in %s: nothing was served with it, or --state is another than that of serve", dir)
+	}
+	return db, err
 }
 
 // private refuses a state directory that others can enter: it holds the key

@@ -10,6 +10,7 @@ import (
 
 	"hauberk.dev"
 	"hauberk.dev/guard/headers"
+	"hauberk.dev/store/sqlite"
 )
 
 // serve is the whole promise: the chain around the app and the listener before
@@ -25,6 +26,14 @@ func serve(ctx context.Context, listen, state string, app http.Handler) error {
 		}
 		state = filepath.Join(dir, "guestbook")
 	}
+	if err := os.MkdirAll(state, 0o700); err != nil {
+		return err
+	}
+	db, err := sqlite.Open(filepath.Join(state, "hauberk.db"))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
 	chain, err := hauberk.New(hauberk.Config{
 		Listen: listen,
 		State:  state,
@@ -36,7 +45,7 @@ func serve(ctx context.Context, listen, state string, app http.Handler) error {
 				Headers: &headers.Config{Profile: "strict"},
 			},
 		}},
-	})
+	}, db.Store())
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ func TestABrokenHeadLeavesNoSecretInTheLog(t *testing.T) {
 		defer mu.Unlock()
 		events = append(events, e)
 	}
-	chain, err := hauberk.New(config)
+	chain, err := hauberk.New(config, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,6 +43,11 @@ func (m *Room) access(next http.Handler) http.Handler {
 		if sink := x.Sink; sink != nil {
 			x.Sink = func(e guard.Event) {
 				e.Attrs = append(e.Attrs[:len(e.Attrs):len(e.Attrs)], slog.String("method", method(x, r)), slog.String("path", path(x, r)))
+				if e.Field != "" && (e.Verdict == guard.Denied || e.Verdict == guard.Excused) {
+					if value := fieldValue(x, r, e.Field); value != "" {
+						e.Attrs = append(e.Attrs, slog.Any("value", refused(func() string { return value })))
+					}
+				}
 				sink(e)
 			}
 		}

@@ -1,23 +1,14 @@
 package monitor
 
 import (
-	"bufio"
-	"bytes"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"hauberk.dev/guard"
 )
 
-// Entry is one event as it stands in the files.
+// Entry is one event as it stands in the journal.
 type Entry struct {
 	Time     time.Time         `json:"time"`
 	Rule     string            `json:"rule"`
@@ -35,7 +26,12 @@ type Entry struct {
 	// 0 is the event itself. Requests names the first of their requests.
 	Folded   int      `json:"folded,omitempty"`
 	Requests []string `json:"requests,omitempty"`
+	// Kept is where the refused field itself is kept, sealed; see Field.
+	Kept uint64 `json:"kept,omitempty"`
 }
+
+// count is how many events e stands for.
+func (e Entry) count() int { return max(e.Folded, 1) }
 
 const (
 	maxDetail = 2 << 10
@@ -59,6 +55,9 @@ func entryOf(e guard.Event) Entry {
 		out.Attrs = make(map[string]string, len(e.Attrs))
 	}
 	for _, a := range e.Attrs {
+		if _, ok := a.Value.Any().(refused); ok {
+			continue
+		}
 		v := mask(a.Value.Resolve().String())
 		if len(v) > maxAttr {
 			v = v[:maxAttr] + "…"
@@ -97,76 +96,4 @@ func (e Entry) record() slog.Record {
 		r.AddAttrs(slog.Int("folded", e.Folded))
 	}
 	return r
-}
-
-// maxEntry bounds a line of the files; a longer one was not written by us.
-const maxEntry = 1 << 20
-
-// Find returns the entries of request id that are in the files under dir, the
-// state folder, oldest first. Without files there are none.
-func Find(dir, id string) ([]Entry, error) {
-	names, err := eventFiles(filepath.Join(dir, eventsName))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read events: %w", err)
-	}
-	var found []Entry
-	for _, name := range names {
-		f, err := os.Open(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // rotated away meanwhile
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read events: %w", err)
-		}
-		entries, err := findIn(f, id)
-		f.Close()
-		if err != nil {
-			return nil, fmt.Errorf("read events %s: %w", name, err)
-		}
-		found = append(found, entries...)
-	}
-	return found, nil
-}
-
-func findIn(r io.Reader, id string) ([]Entry, error) {
-	var found []Entry
-	want := []byte(id)
-	br := bufio.NewReaderSize(r, 64<<10)
-	for {
-		line, err := readLine(br)
-		if bytes.Contains(line, want) && id != "" {
-			var e Entry
-			// A line that a crash cut short is no entry.
-			if json.Unmarshal(line, &e) == nil && (e.Request == id || slices.Contains(e.Requests, id)) {
-				found = append(found, e)
-			}
-		}
-		if err == io.EOF {
-			return found, nil
-		}
-		if err != nil {
-			return found, err
-		}
-	}
-}
-
-// readLine returns the next line, nil in the place of one that is too long.
-func readLine(br *bufio.Reader) ([]byte, error) {
-	var line []byte
-	tooLong := false
-	for {
-		part, err := br.ReadSlice('\n')
-		if !tooLong {
-			line = append(line, part...)
-			if len(line) > maxEntry {
-				line, tooLong = nil, true
-			}
-		}
-		if err != bufio.ErrBufferFull {
-			return line, err
-		}
-	}
 }

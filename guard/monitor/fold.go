@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"hash/maphash"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -16,12 +17,17 @@ const (
 	maxCompared = 1 << 10
 	// maxRequests bounds how many ids a folded entry names.
 	maxRequests = 64
+	// foldTick is how often folds are looked at, and the first time that one
+	// waits; the time doubles up to maxFold while the flood lasts.
+	foldTick = 40 * time.Millisecond
+	maxFold  = time.Second
 )
 
 // fold keeps a flood small: of identical events the first passes at once, and
-// the others become one entry a second with their exact count.
+// the others become one entry with their exact count, at first after some
+// milliseconds and in a flood once a second.
 type fold struct {
-	put  func(Entry)
+	put  func(queued)
 	seed maphash.Seed
 
 	mu   sync.Mutex
@@ -34,9 +40,12 @@ type run struct {
 	coarse   bool
 	count    int
 	requests []string
+	due      time.Time // of the next entry
+	gap      time.Duration
+	seen     time.Time // the last event
 }
 
-func newFold(put func(Entry)) *fold {
+func newFold(put func(queued)) *fold {
 	return &fold{put: put, seed: maphash.MakeSeed(), open: map[uint64]*run{}}
 }
 
@@ -56,6 +65,9 @@ func (f *fold) key(e *guard.Event, coarse bool) uint64 {
 	a := e.Client.As16()
 	h.Write(a[:])
 	for _, a := range e.Attrs {
+		if a.Value.Kind() == slog.KindLogValuer {
+			continue // the refused field
+		}
 		// Two stacks of one panic differ in the number of their goroutine.
 		if v := a.Value.String(); len(v) <= maxCompared {
 			h.WriteByte(0)
@@ -68,6 +80,7 @@ func (f *fold) key(e *guard.Event, coarse bool) uint64 {
 
 func (f *fold) take(e guard.Event) {
 	k := f.key(&e, false)
+	now := time.Now()
 	f.mu.Lock()
 	r := f.open[k]
 	first := r == nil
@@ -79,10 +92,11 @@ func (f *fold) take(e guard.Event) {
 			first = r == nil
 		}
 		if first {
-			r = &run{coarse: coarse}
+			r = &run{coarse: coarse, gap: foldTick, due: now.Add(foldTick)}
 			f.open[k] = r
 		}
 	}
+	r.seen = now
 	if !first {
 		r.last = e
 		r.count++
@@ -92,26 +106,35 @@ func (f *fold) take(e guard.Event) {
 	}
 	f.mu.Unlock()
 	if first {
-		f.put(entryOf(e))
+		f.put(queued{entryOf(e), valueOf(e)})
 	}
 }
 
-// tick reports what was folded since the last one, and forgets what ended.
-func (f *fold) tick() {
-	var out []Entry
+// valueOf returns the refused field that came with e.
+func valueOf(e guard.Event) string {
+	for _, a := range e.Attrs {
+		if v, ok := a.Value.Any().(refused); ok {
+			return v()
+		}
+	}
+	return ""
+}
+
+// tick reports what was folded and is due by now, or all, and forgets what
+// ended.
+func (f *fold) tick(now time.Time, all bool) {
+	var out []queued
 	f.mu.Lock()
 	for k, r := range f.open {
-		if r.count == 0 {
+		switch {
+		case r.count > 0 && (all || !now.Before(r.due)):
+			out = append(out, queued{Entry: r.entry()})
+			r.gap = min(2*r.gap, maxFold)
+			r.due = now.Add(r.gap)
+			r.count, r.requests = 0, nil
+		case r.count == 0 && now.Sub(r.seen) >= maxFold:
 			delete(f.open, k)
-			continue
 		}
-		e := entryOf(r.last)
-		e.Request, e.Requests, e.Folded = "", r.requests, r.count
-		if r.coarse {
-			e.Detail, e.Field, e.Route, e.Client, e.User, e.Attrs = "many different events of this rule", "", "", "", "", nil
-		}
-		out = append(out, e)
-		r.count, r.requests = 0, nil
 	}
 	f.mu.Unlock()
 	for _, e := range out {
@@ -119,14 +142,27 @@ func (f *fold) tick() {
 	}
 }
 
-// every calls tick each second until stop closes.
+// entry is what was folded. One event alone is itself.
+func (r *run) entry() Entry {
+	e := entryOf(r.last)
+	if r.count == 1 && !r.coarse {
+		return e
+	}
+	e.Request, e.Requests, e.Folded = "", r.requests, r.count
+	if r.coarse {
+		e.Detail, e.Field, e.Route, e.Client, e.User, e.Attrs = "many different events of this rule", "", "", "", "", nil
+	}
+	return e
+}
+
+// every calls tick until stop closes.
 func (f *fold) every(stop <-chan struct{}) {
-	t := time.NewTicker(time.Second)
+	t := time.NewTicker(foldTick)
 	defer t.Stop()
 	for {
 		select {
-		case <-t.C:
-			f.tick()
+		case now := <-t.C:
+			f.tick(now, false)
 		case <-stop:
 			return
 		}

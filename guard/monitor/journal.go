@@ -3,58 +3,70 @@ package monitor
 import (
 	"context"
 	"encoding/json"
-	"fmt"
-	"io/fs"
+	"errors"
 	"log/slog"
-	"os"
-	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
+
+	"hauberk.dev/guard"
+	"hauberk.dev/guard/monitor/chain"
+	"hauberk.dev/store"
 )
 
-// eventsName is the folder of the files in the state folder.
-const eventsName = "events"
+const (
+	// maxBatch and maxRows are how much is written at once; what is queued is
+	// written as soon as the disk has taken what came before.
+	maxBatch = 256 << 10
+	maxRows  = 1024
+	// headEach is how often a head is signed.
+	headEach = time.Minute
+	// memorySize bounds a journal that no engine keeps.
+	memorySize = 16 << 20
+	// patience is how long the engine may take before its batch counts as lost.
+	patience = 10 * time.Second
+)
 
-// maxBatch is how much is written at once; what is queued is written as soon
-// as the disk has taken what came before.
-const maxBatch = 256 << 10
-
-// journal writes entries to the log and to the files, behind a queue.
-type journal struct {
-	dir     string // "": no files
-	size    int64
-	keep    int
-	log     *slog.Logger
-	metrics *metrics
-	queue   chan Entry
-	dropped atomic.Int64 // since last told
-
-	// The rest belongs to the goroutine of run.
-	file    *os.File
-	written int64
-	torn    bool // the file ends inside a line
-	retry   time.Time
-	batch   []byte
-	inBatch int
+// queued is an entry on its way, with the refused field if it is to be kept.
+type queued struct {
+	Entry
+	value string
 }
 
-func newJournal(state string, c Config, log *slog.Logger, m *metrics) *journal {
-	j := &journal{size: int64(c.EventFile), keep: c.EventFiles, log: log, metrics: m, queue: make(chan Entry, c.Queue)}
-	if state != "" {
-		j.dir = filepath.Join(state, eventsName)
+// journal writes entries to the log and to the store, behind a queue.
+type journal struct {
+	dir     string
+	store   *store.Store
+	limits  chain.Limits
+	log     *slog.Logger
+	metrics *metrics
+	queue   chan queued
+	dropped atomic.Int64 // since last told
+	// The rest belongs to the goroutine of run.
+	writer *chain.Writer // nil: not open yet
+	fields *fields
+	retry  time.Time
+	batch  []queued
+	bytes  int
+}
+
+func newJournal(o Options, c Config, log *slog.Logger, m *metrics) *journal {
+	j := &journal{
+		dir: o.Dir, store: o.Store, log: log, metrics: m, queue: make(chan queued, c.Queue),
+		limits: chain.Limits{Age: c.Keep, Size: int64(c.Size)},
+	}
+	if j.store == nil {
+		j.store = store.Memory()
+		j.limits.Size = min(j.limits.Size, memorySize)
 	}
 	return j
 }
 
-// put queues e, or drops and counts it.
-func (j *journal) put(e Entry) {
+// put queues q, or drops and counts it.
+func (j *journal) put(q queued) {
 	select {
-	case j.queue <- e:
+	case j.queue <- q:
 	default:
-		j.drop(max(e.Folded, 1))
+		j.drop(q.count())
 	}
 }
 
@@ -73,32 +85,36 @@ func (j *journal) line(e Entry) {
 
 // run writes until stop closes, and then all that is still queued.
 func (j *journal) run(stop <-chan struct{}) {
-	t := time.NewTicker(time.Second)
-	defer t.Stop()
-	defer j.close()
+	second, minute := time.NewTicker(time.Second), time.NewTicker(headEach)
+	defer second.Stop()
+	defer minute.Stop()
+	j.open() // now, so that the first event does not wait for it
 	for {
 		select {
-		case e := <-j.queue:
-			j.take(e)
-		case <-t.C:
+		case q := <-j.queue:
+			j.take(q)
+		case <-second.C:
 			j.tell()
+		case <-minute.C:
+			j.beat()
 		case <-stop:
-			j.drain()
+			for len(j.queue) > 0 {
+				j.take(<-j.queue)
+			}
 			j.tell()
+			j.beat()
 			return
 		}
 	}
 }
 
-// take writes e and what is queued behind it in as few writes as fit.
-func (j *journal) take(e Entry) {
-	j.line(e)
-	j.add(e)
-	for j.inBatch > 0 && len(j.batch) < maxBatch {
+// take writes q and what is queued behind it in as few batches as fit.
+func (j *journal) take(q queued) {
+	j.add(q)
+	for len(j.batch) > 0 && j.bytes < maxBatch && len(j.batch) < maxRows {
 		select {
-		case e := <-j.queue:
-			j.line(e)
-			j.add(e)
+		case q := <-j.queue:
+			j.add(q)
 		default:
 			j.write()
 			return
@@ -107,174 +123,132 @@ func (j *journal) take(e Entry) {
 	j.write()
 }
 
-func (j *journal) drain() {
-	for {
-		select {
-		case e := <-j.queue:
-			j.take(e)
-		default:
-			return
+func (j *journal) add(q queued) {
+	j.batch = append(j.batch, q)
+	j.bytes += len(q.Detail) + 256
+	for _, v := range q.Attrs {
+		j.bytes += len(v)
+	}
+}
+
+// write commits the batch. What the store does not take is dropped and
+// counted: a full disk stops neither the server nor the log.
+func (j *journal) write() {
+	batch := j.batch
+	j.batch, j.bytes = nil, 0
+	if err := j.commit(batch); err != nil {
+		for _, q := range batch {
+			j.drop(q.count())
+		}
+		j.failed("write events", err)
+	}
+	for _, q := range batch {
+		j.line(q.Entry)
+	}
+}
+
+var errNotOpen = errors.New("the journal is not open")
+
+func (j *journal) commit(batch []queued) error {
+	if !j.open() {
+		return errNotOpen
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	events := make([]chain.Event, len(batch))
+	for i, q := range batch {
+		if q.value != "" {
+			q.Kept = j.fields.keep(ctx, q)
+		}
+		data, err := json.Marshal(q.Entry)
+		if err != nil { // strings, numbers and times always marshal
+			return err
+		}
+		events[i] = chain.Event{Time: q.Time, Data: data}
+	}
+	return j.writer.Append(ctx, events)
+}
+
+// open opens the journal, and tries again after a second where it cannot.
+func (j *journal) open() bool {
+	if j.writer != nil {
+		return true
+	}
+	if time.Now().Before(j.retry) {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	keys := chain.NewKeys()
+	var err error
+	if j.dir != "" {
+		keys, err = chain.OpenKeys(j.dir)
+		if err == nil && j.fields == nil {
+			j.fields, err = openFields(j.dir, j.store.Records)
 		}
 	}
+	if err == nil {
+		j.writer, err = chain.NewWriter(ctx, j.store.Journal, keys, j.limits)
+	}
+	if broken := (*chain.BrokenError)(nil); errors.As(err, &broken) {
+		j.metrics.failures.Inc()
+		j.log.LogAttrs(ctx, slog.LevelError, "journal", slog.String("error", err.Error()))
+	} else if err != nil {
+		j.writer = nil
+		j.failed("open the journal", err)
+		return false
+	}
+	return true
 }
 
-// tell reports drops once a second at most.
-func (j *journal) tell() {
-	if n := j.dropped.Swap(0); n > 0 {
-		j.log.LogAttrs(context.Background(), slog.LevelError, "events dropped", slog.Int64("count", n))
-	}
-}
-
-func (j *journal) add(e Entry) {
-	if j.dir == "" {
-		return
-	}
-	text, err := json.Marshal(e)
-	if err != nil { // strings, numbers and times always marshal
-		j.drop(max(e.Folded, 1))
-		return
-	}
-	j.batch = append(append(j.batch, text...), '\n')
-	j.inBatch += max(e.Folded, 1)
-}
-
-// write appends the batch to the file. What the disk does not take is dropped
-// and counted: a full disk stops neither the server nor the log.
-func (j *journal) write() {
-	if j.inBatch == 0 {
-		return
-	}
-	batch, n := j.batch, j.inBatch
-	j.batch, j.inBatch = j.batch[:0], 0
-	if err := j.open(int64(len(batch))); err != nil {
-		j.failed("open events", err, n)
-		return
-	}
-	if j.torn {
-		batch = append([]byte{'\n'}, batch...)
-	}
-	wrote, err := j.file.Write(batch)
-	j.written += int64(wrote)
-	if wrote > 0 {
-		j.torn = batch[wrote-1] != '\n'
-	}
-	if err != nil {
-		j.failed("write events", err, n)
-	}
-}
-
-func (j *journal) failed(what string, err error, n int) {
-	j.drop(n)
+func (j *journal) failed(what string, err error) {
 	j.metrics.failures.Inc()
-	j.close()
 	if now := time.Now(); now.After(j.retry) {
 		j.retry = now.Add(time.Second)
 		j.log.LogAttrs(context.Background(), slog.LevelError, what, slog.String("error", err.Error()))
 	}
 }
 
-func (j *journal) close() {
-	if j.file != nil {
-		j.file.Close()
-		j.file = nil
+// tell reports drops once a second at most, to the log at once and to the
+// journal as soon as it takes rows again.
+func (j *journal) tell() {
+	n := j.dropped.Swap(0)
+	if n == 0 {
+		return
+	}
+	e := entryOf(dropped.Noted("%d events did not reach the journal", n))
+	e.Folded = int(n)
+	if err := j.commit([]queued{{Entry: e}}); err != nil {
+		j.dropped.Add(n) // for the next time
+		j.failed("write events", err)
+		return
+	}
+	j.log.LogAttrs(context.Background(), slog.LevelError, "events dropped", slog.Int64("count", n))
+}
+
+// beat signs a head and prunes. The head goes to the log as well: there it
+// leaves the machine, and proves later what stood in the journal.
+func (j *journal) beat() {
+	if !j.open() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	before := j.writer.Head().Seq
+	if err := j.writer.Beat(ctx, time.Now()); err != nil {
+		j.failed("sign the journal", err)
+		return
+	}
+	if h := j.writer.Head(); h.Seq != before && j.dir != "" {
+		sum, _ := h.Sum.MarshalText()
+		j.log.LogAttrs(ctx, slog.LevelInfo, "journal head", slog.Uint64("row", h.Seq), slog.String("sum", string(sum)),
+			slog.String("key", h.Key), slog.Time("signed", h.Time), slog.Any("signature", base64Text(h.Sig)))
 	}
 }
 
-// open makes sure that there is a file with room for n bytes more. Files are
-// numbered and never renamed, so that a crash at any point loses none.
-func (j *journal) open(n int64) error {
-	if j.file != nil && (j.written == 0 || j.written+n <= j.size) {
-		return nil
-	}
-	rotate := j.file != nil
-	j.close()
-	if err := os.MkdirAll(j.dir, 0o700); err != nil {
-		return err
-	}
-	if err := os.Chmod(j.dir, 0o700); err != nil {
-		return err
-	}
-	names, err := eventFiles(j.dir)
-	if err != nil {
-		return err
-	}
-	number := 1
-	if len(names) > 0 {
-		number = fileNumber(names[len(names)-1])
-		if info, err := os.Stat(names[len(names)-1]); rotate || err != nil || info.Size() > 0 && info.Size()+n > j.size {
-			number++
-		}
-	}
-	name := filepath.Join(j.dir, fmt.Sprintf("%08d.jsonl", number))
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
-	if err != nil {
-		return err
-	}
-	if err := j.adopt(f); err != nil {
-		f.Close()
-		return err
-	}
-	return j.prune()
-}
-
-// adopt goes on with f, whatever a crash has left at its end.
-func (j *journal) adopt(f *os.File) error {
-	if err := f.Chmod(0o600); err != nil {
-		return err
-	}
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
-	j.written, j.torn = info.Size(), false
-	if j.written > 0 {
-		last := make([]byte, 1)
-		if _, err := f.ReadAt(last, j.written-1); err != nil {
-			return err
-		}
-		j.torn = last[0] != '\n'
-	}
-	j.file = f
-	return nil
-}
-
-// prune removes the oldest files beyond what is kept.
-func (j *journal) prune() error {
-	names, err := eventFiles(j.dir)
-	if err != nil {
-		return err
-	}
-	for len(names) > j.keep {
-		if err := os.Remove(names[0]); err != nil {
-			return err
-		}
-		names = names[1:]
-	}
-	return nil
-}
-
-// eventFiles returns the files of dir, oldest first.
-func eventFiles(dir string) ([]string, error) {
-	list, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, d := range list {
-		if d.Type()&fs.ModeType == 0 && fileNumber(d.Name()) > 0 {
-			names = append(names, filepath.Join(dir, d.Name()))
-		}
-	}
-	slices.SortFunc(names, func(a, b string) int { return fileNumber(a) - fileNumber(b) })
-	return names, nil
-}
-
-// fileNumber returns the number in the name of a file, 0 for another file.
-func fileNumber(name string) int {
-	digits, ok := strings.CutSuffix(filepath.Base(name), ".jsonl")
-	n, err := strconv.Atoi(digits)
-	if !ok || err != nil || n < 1 {
-		return 0
-	}
-	return n
+var dropped = &guard.Rule{
+	ID: "monitor.dropped", Severity: guard.High, Status: 200,
+	Title: "events were dropped",
+	Fix:   "look for a full or slow disk, or raise monitor.queue",
+	CWE:   778, ASVS: []string{"16.2.1"},
 }

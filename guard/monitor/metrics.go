@@ -45,9 +45,9 @@ func newMetrics() *metrics {
 	m.events = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "hauberk_events_total", Help: "Events, by rule and verdict."}, []string{"rule", "verdict"})
 	m.dropped = prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "hauberk_events_dropped_total", Help: "Events that did not reach the files."})
+		Name: "hauberk_events_dropped_total", Help: "Events that did not reach the journal."})
 	m.failures = prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "hauberk_event_write_failures_total", Help: "Writes to the files of events that failed."})
+		Name: "hauberk_event_write_failures_total", Help: "Writes to the journal that failed."})
 	m.registry.MustRegister(requests, m.seconds, m.inFlight, m.events, m.dropped, m.failures,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

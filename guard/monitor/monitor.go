@@ -4,8 +4,9 @@
 // What a client sent stands in a log only as a value, escaped, bounded and with
 // its secrets masked, so that nobody writes lines of his own into it (CWE-117)
 // and no reader of a log learns a token from it. A flood of refusals is folded
-// into counts, and the events' files are written behind a bounded queue: who
-// attacks can neither fill the disk nor make a request wait for it.
+// into counts, and the journal is written behind a bounded queue: who attacks
+// can neither fill the disk nor make a request wait for it. What the journal
+// holds is chained and signed, so that nobody takes it back.
 package monitor
 
 import (
@@ -17,8 +18,10 @@ import (
 	"net/http"
 	"net/netip"
 	"sync/atomic"
+	"time"
 
 	"hauberk.dev/guard"
+	"hauberk.dev/store"
 )
 
 //go:embed README.md config.yaml attacks
@@ -29,11 +32,11 @@ type Config struct {
 	// Listen is a loopback address and port for health and metrics,
 	// "127.0.0.1:9464". The default, "", is a unix socket in the state folder.
 	Listen string `yaml:"listen" main:"true"`
-	// EventFile is how large one file of events grows. Default "16MiB", at
-	// least "64KiB".
-	EventFile guard.Size `yaml:"event_file"`
-	// EventFiles is how many of them are kept. Default 4, at least 2.
-	EventFiles int `yaml:"event_files" min:"2"`
+	// Keep is how long the journal keeps an event. Default "30d", at least "1h".
+	Keep time.Duration `yaml:"keep"`
+	// Size is how large the journal grows before its oldest events go. Default
+	// "2GiB", at least "1MiB".
+	Size guard.Size `yaml:"size"`
 	// Queue is how many events may wait for the disk; more are dropped and
 	// counted. Default 4096, at most 65536.
 	Queue int `yaml:"queue" min:"1"`
@@ -43,8 +46,10 @@ type Config struct {
 type Options struct {
 	// Log takes the lines; nil drops them.
 	Log *slog.Logger
-	// Dir is the state folder; "" keeps no files and opens no socket.
+	// Dir is the state folder; "" keeps no keys and opens no socket.
 	Dir string
+	// Store keeps the journal; nil means memory, where 16 MiB of it stay.
+	Store *store.Store
 }
 
 var privateListener = &guard.Rule{
@@ -84,7 +89,7 @@ func New(c Config, o Options) (*Room, error) {
 		m.log = slog.New(slog.DiscardHandler)
 	}
 	m.metrics = newMetrics()
-	m.journal = newJournal(o.Dir, c, m.log, m.metrics)
+	m.journal = newJournal(o, c, m.log, m.metrics)
 	m.fold = newFold(m.journal.put)
 	return m, nil
 }
@@ -96,11 +101,11 @@ func (c Config) check() []error {
 			errs = append(errs, fmt.Errorf("monitor.listen: %w", err))
 		}
 	}
-	if c.EventFile != 0 && c.EventFile < 64*guard.KiB {
-		errs = append(errs, fmt.Errorf("monitor.event_file: %s is less than 64KiB", c.EventFile))
+	if c.Keep != 0 && c.Keep < time.Hour {
+		errs = append(errs, fmt.Errorf("monitor.keep: %s is less than 1h", c.Keep))
 	}
-	if c.EventFiles != 0 && c.EventFiles < 2 {
-		errs = append(errs, fmt.Errorf("monitor.event_files: %d is less than 2", c.EventFiles))
+	if c.Size != 0 && c.Size < guard.MiB {
+		errs = append(errs, fmt.Errorf("monitor.size: %s is less than 1MiB", c.Size))
 	}
 	if c.Queue < 0 || c.Queue > 65536 {
 		errs = append(errs, fmt.Errorf("monitor.queue: %d is not between 1 and 65536", c.Queue))
@@ -109,11 +114,11 @@ func (c Config) check() []error {
 }
 
 func (c Config) filled() Config {
-	if c.EventFile == 0 {
-		c.EventFile = 16 * guard.MiB
+	if c.Keep == 0 {
+		c.Keep = 30 * 24 * time.Hour
 	}
-	if c.EventFiles == 0 {
-		c.EventFiles = 4
+	if c.Size == 0 {
+		c.Size = 2 * guard.GiB
 	}
 	if c.Queue == 0 {
 		c.Queue = 4096
@@ -139,8 +144,8 @@ func loopback(address string) error {
 // SetReady says what /readyz answers: false from the start of a graceful stop.
 func (m *Room) SetReady(ready bool) { m.ready.Store(ready) }
 
-// Record takes one event: it is counted, logged and written to the files. It
-// never waits for the disk.
+// Record takes one event: it is counted, logged and journalled. It never
+// waits for the disk.
 func (m *Room) Record(e guard.Event) {
 	if e.Rule == nil {
 		return
@@ -159,7 +164,7 @@ func (m *Room) Principle() *guard.Principle {
 	ids := guard.Amend(requestID)
 	return &guard.Principle{
 		Name: "monitor", Number: 15, Files: files,
-		Rules: []*guard.Rule{privateListener, notReady},
+		Rules: []*guard.Rule{privateListener, notReady, dropped},
 		Wrap:  func(next http.Handler) http.Handler { return m.access(ids(next)) },
 		Run:   m.run,
 	}

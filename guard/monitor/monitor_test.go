@@ -20,6 +20,8 @@ import (
 
 	"hauberk.dev/guard"
 	"hauberk.dev/guard/monitor"
+	"hauberk.dev/store"
+	"hauberk.dev/store/sqlite"
 )
 
 var testRule = &guard.Rule{ID: "test.rule", Severity: guard.High, Status: 403, Title: "refused", Fix: "do not"}
@@ -65,11 +67,26 @@ func open(t *testing.T, c monitor.Config, dir string) (*monitor.Room, *buffer) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := monitor.New(c, monitor.Options{Log: log, Dir: dir})
+	var s *store.Store
+	if dir != "" {
+		s = database(t, dir).Store()
+	}
+	m, err := monitor.New(c, monitor.Options{Log: log, Dir: dir, Store: s})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return m, b
+}
+
+// database opens the store of a state folder.
+func database(t *testing.T, dir string) *sqlite.DB {
+	t.Helper()
+	d, err := sqlite.Open(filepath.Join(dir, "hauberk.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	return d
 }
 
 // run does the background work until the returned func stops it.
@@ -314,8 +331,8 @@ func TestBadConfigIsToldWithItsPath(t *testing.T) {
 	for want, c := range map[string]monitor.Config{
 		"monitor.listen: ":      {Listen: "0.0.0.0:9464"},
 		"monitor.listen: \"x\"": {Listen: "x"},
-		"monitor.event_file: ":  {EventFile: 1},
-		"monitor.event_files: ": {EventFiles: 1},
+		"monitor.keep: ":        {Keep: 1},
+		"monitor.size: ":        {Size: 1},
 		"monitor.queue: ":       {Queue: -1},
 	} {
 		if _, err := monitor.New(c, monitor.Options{}); err == nil || !strings.HasPrefix(err.Error(), want) {

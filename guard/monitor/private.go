@@ -49,7 +49,7 @@ func (m *Room) run(ctx context.Context) error {
 	m.running.Store(false)
 	close(folded)
 	folding.Wait()
-	m.fold.tick()
+	m.fold.tick(time.Now(), true)
 	close(stop)
 	work.Wait()
 	return err

@@ -14,7 +14,7 @@ func (c Config) Weakened() []string {
 	if c.Listen != "" {
 		weak = append(weak, fmt.Sprintf("listen: %q: every user of this machine may read the metrics (default: a socket for its owner)", c.Listen))
 	}
-	weak = guard.Below(weak, "event_file", c.EventFile, d.EventFile)
-	weak = guard.Below(weak, "event_files", c.EventFiles, d.EventFiles)
+	weak = guard.Below(weak, "keep", c.Keep, d.Keep)
+	weak = guard.Below(weak, "size", c.Size, d.Size)
 	return guard.Below(weak, "queue", c.Queue, d.Queue)
 }

@@ -25,6 +25,8 @@ import (
 	"hauberk.dev/guard"
 	"hauberk.dev/guard/headers"
 	"hauberk.dev/internal/attack"
+	"hauberk.dev/store"
+	"hauberk.dev/store/sqlite"
 )
 
 // Options say how the demonstration runs.
@@ -153,16 +155,23 @@ func (h *house) openApp() error {
 // state it listens where people look for it, from port first on, and stops
 // gently.
 func (h *house) openChain(profile, state string, first int) (d door, err error) {
+	var kept *store.Store
 	if state != "" {
 		if err := os.MkdirAll(state, 0o700); err != nil {
 			return d, err
 		}
+		db, err := sqlite.Open(filepath.Join(state, "hauberk.db"))
+		if err != nil {
+			return d, err
+		}
+		h.end = append(h.end, func() { db.Close() })
+		kept = db.Store()
 	}
 	chain, err := hauberk.New(hauberk.Config{
 		State: state, Record: h.record, Logger: slog.New(slog.DiscardHandler),
 		Sites: []hauberk.Site{{To: "http://" + h.bareAt, Access: "app",
 			Sections: hauberk.Sections{Headers: &headers.Config{Profile: profile}}}},
-	})
+	}, kept)
 	if err != nil {
 		return d, err
 	}

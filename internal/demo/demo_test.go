@@ -18,6 +18,7 @@ import (
 
 	"hauberk.dev/guard/monitor"
 	"hauberk.dev/internal/demo"
+	"hauberk.dev/store/sqlite"
 )
 
 // page is what the demonstration has written so far.
@@ -144,8 +145,14 @@ func TestItStaysUpToClickAroundInUntilItIsStopped(t *testing.T) {
 	}
 	said := out.await(t, `csrf.cross-origin  cross-origin request refused\n +hauberk explain ([0-9a-f]{32}) --state (\S+)\n`)
 	found := func() bool { // as `hauberk explain` looks for it
-		entries, err := monitor.Find(said[2], said[1])
-		return err == nil && len(entries) == 1 && entries[0].Rule == "csrf.cross-origin"
+		db, err := sqlite.OpenReadOnly(filepath.Join(said[2], "hauberk.db"))
+		if err != nil {
+			return false
+		}
+		defer db.Close()
+		n := 0
+		_, err = monitor.Read(t.Context(), db, 0, monitor.Query{Incident: said[1], Rule: "csrf.cross-origin"}, func(monitor.Row) error { n++; return nil })
+		return err == nil && n == 1
 	}
 	for end := time.Now().Add(5 * time.Second); !found() && time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 	}

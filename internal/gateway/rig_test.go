@@ -135,7 +135,7 @@ func guardApp(t testing.TB, to string, more ...func(*hauberk.Config)) *front {
 	for _, m := range more {
 		m(&c)
 	}
-	chain, err := hauberk.New(c)
+	chain, err := hauberk.New(c, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,277 @@
+package main
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"hauberk.dev/guard/monitor"
+)
+
+// publicKeys is what a backup holds beside the store even without keys: the
+// journal can be verified with it, and nothing can be signed.
+const publicKeys = "journal-public.pem"
+
+func backupCommand() *cobra.Command {
+	var state, config string
+	var keys bool
+	c := &cobra.Command{
+		Use: "backup FILE", Short: "copy the state to a file, while serve goes on",
+		Long: "Backup copies the store as it stands at one moment, journal included, to a new\n" +
+			"tar file that only you can read. Keys stay out of it, unless --with-keys.",
+		Args: oneFile,
+		RunE: func(c *cobra.Command, args []string) error {
+			dir, err := namedState(c, state, config)
+			if err != nil {
+				return err
+			}
+			if err := backup(c.Context(), dir, args[0], keys); err != nil {
+				return fmt.Errorf("back up %s: %w", dir, err)
+			}
+			v := voiceOf(c.OutOrStdout())
+			v.line("wrote %s from %s", args[0], dir)
+			if keys {
+				v.warn("it holds private keys: keep it as you keep them")
+			}
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&keys, "with-keys", false, "put in the keys and certificates too")
+	stateFlags(c, &state, &config)
+	return c
+}
+
+func restoreCommand() *cobra.Command {
+	var state, config string
+	c := &cobra.Command{
+		Use: "restore FILE", Short: "put a backup back into an empty state",
+		Long: "Restore puts a backup into a state directory that has no store. Files that are\n" +
+			"there already, such as keys, stay as they are. The journal is verified first.",
+		Args: oneFile,
+		RunE: func(c *cobra.Command, args []string) error {
+			dir, err := namedState(c, state, config)
+			if err != nil {
+				return err
+			}
+			if err := restore(c.Context(), voiceOf(c.OutOrStdout()), args[0], dir); err != nil {
+				return fmt.Errorf("restore %s: %w", args[0], err)
+			}
+			return nil
+		},
+	}
+	stateFlags(c, &state, &config)
+	return c
+}
+
+func oneFile(_ *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return usagef("want one file, got %d", len(args))
+	}
+	return nil
+}
+
+// stateFlags are the flags of verbs that only need to know the state.
+func stateFlags(c *cobra.Command, state, config *string) {
+	c.Flags().StringVar(state, "state", "", "the state directory")
+	c.Flags().StringVarP(config, "config", "c", configFile, "the config file that may name the state directory")
+}
+
+func backup(ctx context.Context, dir, file string, keys bool) (err error) {
+	db, err := readStore(dir)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	out, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err = errors.Join(err, out.Close()); err != nil {
+			os.Remove(file) // half a backup is none
+		}
+	}()
+	temp, err := os.MkdirTemp(filepath.Dir(file), ".hauberk-backup-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(temp)
+	copied := filepath.Join(temp, storeName)
+	if err := db.Snapshot(ctx, copied); err != nil {
+		return err
+	}
+	t := tar.NewWriter(out)
+	if err := pack(t, copied, storeName); err != nil {
+		return err
+	}
+	if err := packFiles(t, dir, keys); err != nil {
+		return err
+	}
+	return errors.Join(t.Close(), out.Sync())
+}
+
+// packFiles packs the public keys, or all files but those that belong to the
+// process that runs.
+func packFiles(t *tar.Writer, dir string, keys bool) error {
+	if !keys {
+		err := pack(t, filepath.Join(dir, publicKeys), publicKeys)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		switch {
+		case err != nil:
+			return err
+		case name == "lock", name == storeName, name == storeName+"-wal", name == storeName+"-shm":
+			return nil
+		}
+		err = pack(t, path, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // a file that was being written has its name by now
+		}
+		return err
+	})
+}
+
+func pack(t *tar.Writer, file, name string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	i, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if err := t.WriteHeader(&tar.Header{Name: filepath.ToSlash(name), Mode: 0o600, Size: i.Size(), ModTime: i.ModTime(), Format: tar.FormatPAX}); err != nil {
+		return err
+	}
+	_, err = io.CopyN(t, f, i.Size())
+	return err
+}
+
+// restore unpacks beside the state, proves what it has, and then moves it in.
+func restore(ctx context.Context, v voice, file, dir string) error {
+	unlock, err := lockState(dir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if exists(filepath.Join(dir, storeName)) {
+		return fmt.Errorf("%s has a store: move %s away first, with the files whose names begin with it", dir, storeName)
+	}
+	temp, err := os.MkdirTemp(dir, ".restore-*")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(temp)
+	names, err := unpack(file, temp)
+	if err != nil {
+		return err
+	}
+	if !exists(filepath.Join(temp, storeName)) {
+		return errors.New("it is no backup of Hauberk: it holds no " + storeName)
+	}
+	if err := proven(ctx, v, temp); err != nil {
+		return err
+	}
+	// The store comes last: a restore that was broken off can be repeated.
+	for _, name := range append(names, storeName) {
+		to := filepath.Join(dir, name)
+		if exists(to) {
+			v.line("  kept      %s, which is there already", name)
+			continue
+		}
+		if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
+			return err
+		}
+		if err := os.Rename(filepath.Join(temp, name), to); err != nil {
+			return err
+		}
+	}
+	v.line("restored %s into %s", file, dir)
+	return nil
+}
+
+// proven says what the restored journal is. One that was changed is restored
+// all the same, loudly: it may be all that is left.
+func proven(ctx context.Context, v voice, dir string) error {
+	db, err := readStore(dir)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	r, err := monitor.Verify(ctx, dir, db)
+	if err != nil {
+		return err
+	}
+	for _, fault := range r.Faults {
+		v.warn("the journal: %s", fault)
+	}
+	if len(r.Faults) == 0 {
+		v.line("the journal is good: rows %d to %d", r.First, r.Last)
+	}
+	return nil
+}
+
+// maxFiles bounds what a backup may hold.
+const maxFiles = 10_000
+
+// unpack writes the files of a backup below dir and returns the names of all
+// but the store. Names that lead elsewhere are refused.
+func unpack(file, dir string) ([]string, error) {
+	in, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	var names []string
+	for t := tar.NewReader(in); len(names) < maxFiles; {
+		h, err := t.Next()
+		if errors.Is(err, io.EOF) {
+			return names, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		name := filepath.FromSlash(h.Name)
+		if h.Typeflag != tar.TypeReg || !filepath.IsLocal(name) {
+			return nil, fmt.Errorf("it is no backup of Hauberk: it holds %q", h.Name)
+		}
+		if err := unpackFile(t, filepath.Join(dir, name)); err != nil {
+			return nil, err
+		}
+		if name != storeName {
+			names = append(names, name)
+		}
+	}
+	return nil, fmt.Errorf("it holds more than %d files", maxFiles)
+}
+
+func unpackFile(from io.Reader, name string) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, from)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
