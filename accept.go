@@ -4,28 +4,27 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
-	"net/netip"
 	"sync"
 	"time"
+
+	"hauberk.dev/guard/https"
 )
 
-// admit counts a connection by client before it costs anything.
-func (s *Server) admit(c net.Conn, open func(net.Conn)) {
-	release := func() {}
-	if a, err := netip.ParseAddrPort(c.RemoteAddr().String()); err == nil {
-		var ok bool
-		if release, ok = s.chain.harden.Accept(a.Addr()); !ok {
-			c.Close()
-			return
-		}
+// admit lets a connection in, or closes it before it costs anything. The
+// order is: who may connect at all, the PROXY header, the cap of connections,
+// TLS.
+func (s *Server) admit(c net.Conn, d door) {
+	p := s.chain.peer(c.RemoteAddr().String())
+	if (d.named || d.relays) && !p.relay {
+		s.chain.harden.Stranger(p.addr)
+		c.Close()
+		return
 	}
-	counted := &countedConn{Conn: c}
-	counted.release = sync.OnceFunc(func() {
-		release()
-		s.mu.Lock()
-		delete(s.conns, counted)
-		s.mu.Unlock()
-	})
+	counted := &countedConn{Conn: c, peer: p}
+	counted.release = sync.OnceFunc(func() { s.forget(counted) })
+	if !d.named && !s.count(counted, p.relay) {
+		return
+	}
 	s.mu.Lock()
 	late := s.closed
 	s.conns[counted] = !late
@@ -37,12 +36,27 @@ func (s *Server) admit(c net.Conn, open func(net.Conn)) {
 	s.handshakes.Add(1)
 	go func() {
 		defer s.handshakes.Done()
-		open(counted)
+		if d.named && !s.name(counted) {
+			return
+		}
+		d.open(counted)
 	}()
 }
 
+// forget gives the place of a closed connection back.
+func (s *Server) forget(c *countedConn) {
+	s.mu.Lock()
+	delete(s.conns, c)
+	leave := c.leave
+	c.gone = true
+	s.mu.Unlock()
+	if leave != nil {
+		leave()
+	}
+}
+
 // sniff tells TLS from clear text by the first byte.
-func (s *Server) sniff(c net.Conn) {
+func (s *Server) sniff(c *countedConn) {
 	var first [1]byte
 	c.SetReadDeadline(time.Now().Add(s.timeout))
 	if _, err := c.Read(first[:]); err != nil {
@@ -50,9 +64,9 @@ func (s *Server) sniff(c net.Conn) {
 		return
 	}
 	c.SetReadDeadline(time.Time{})
-	p := &peekedConn{Conn: c, first: first[:]}
+	p := &peekedConn{countedConn: c, first: first[:]}
 	if first[0] != 0x16 {
-		s.clear(p)
+		s.put(&clearConn{s.hooked(p), c.peer})
 		return
 	}
 	t := tls.Server(p, s.tls)
@@ -62,14 +76,18 @@ func (s *Server) sniff(c net.Conn) {
 		c.Close()
 		return
 	}
-	if t.ConnectionState().NegotiatedProtocol == "h2" {
+	switch t.ConnectionState().NegotiatedProtocol {
+	case "h2":
 		s.put(t)
 		return
+	case https.ChallengeProto:
+		t.Close() // the handshake was the answer
+		return
 	}
-	s.put(&secureConn{Conn: s.hooked(t), tls: t})
+	s.put(&secureConn{Conn: s.hooked(t), tls: t, peer: c.peer})
 }
 
-func (s *Server) clear(c net.Conn) { s.put(&clearConn{s.hooked(c)}) }
+func (s *Server) clear(c *countedConn) { s.put(&clearConn{s.hooked(c), c.peer}) }
 
 // put hands a connection to net/http.
 func (s *Server) put(c net.Conn) {

@@ -3,6 +3,7 @@ package hauberk
 import (
 	"io"
 	"log/slog"
+	"net/netip"
 
 	"hauberk.dev/guard"
 	"hauberk.dev/guard/csrf"
@@ -17,11 +18,20 @@ import (
 // Config is hauberk.yaml. Its zero value is the strictest there is: nobody is
 // let in.
 type Config struct {
-	// Listen is the address of the TLS listener, ":8443".
+	// Listen is the address of the TLS listener, ":8443"; "none" opens none.
 	Listen string `yaml:"listen"`
 	// HTTP is the address of a clear-text listener, which redirects
 	// navigations and refuses the rest; "" opens none.
 	HTTP string `yaml:"http"`
+	// Proxies are the load balancers and proxies that are believed when they
+	// say for whom they ask; nobody else ever is.
+	Proxies []netip.Prefix `yaml:"trusted_proxies"`
+	// ProxyProtocol says that a PROXY header, version 1 or 2, comes first on
+	// every connection to Listen and HTTP, from trusted proxies alone.
+	ProxyProtocol bool `yaml:"proxy_protocol"`
+	// ProxyHTTP is the address of a clear-text listener for trusted proxies
+	// alone, which end TLS; "" opens none.
+	ProxyHTTP string `yaml:"proxy_http"`
 	// Host lists the names that are served where a site lists none. Empty
 	// means localhost, *.localhost, *.test and loopback addresses.
 	Host []string `yaml:"host"`

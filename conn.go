@@ -1,9 +1,11 @@
 package hauberk
 
 import (
+	"bufio"
 	"crypto/tls"
 	"errors"
 	"net"
+	"net/netip"
 	"sync"
 )
 
@@ -46,10 +48,30 @@ func (q *queue) Close() error {
 // Addr is nobody's.
 func (q *queue) Addr() net.Addr { return &net.TCPAddr{} }
 
-// countedConn gives its place back when it closes.
+// countedConn knows its peer, and gives its place back when it closes.
 type countedConn struct {
 	net.Conn
-	release func()
+	peer    peer
+	rest    *bufio.Reader // what was read behind a PROXY header; nil without
+	release func()        // once
+
+	leave func() // gives the place among its client's back; nil before it has one; under Server.mu
+	gone  bool   // closed; under Server.mu
+}
+
+func (c *countedConn) Read(p []byte) (int, error) {
+	if c.rest != nil {
+		return c.rest.Read(p)
+	}
+	return c.Conn.Read(p)
+}
+
+// RemoteAddr is the client's where a PROXY header named it.
+func (c *countedConn) RemoteAddr() net.Addr {
+	if c.peer.named && c.peer.addr.IsValid() {
+		return net.TCPAddrFromAddrPort(netip.AddrPortFrom(c.peer.addr, 0))
+	}
+	return c.Conn.RemoteAddr()
 }
 
 func (c *countedConn) Close() error {
@@ -61,7 +83,7 @@ func (c *countedConn) CloseWrite() error { return closeWrite(c.Conn) }
 
 // peekedConn is a connection of which one byte has been read.
 type peekedConn struct {
-	net.Conn
+	*countedConn
 	first []byte
 }
 
@@ -71,16 +93,15 @@ func (c *peekedConn) Read(p []byte) (int, error) {
 		c.first = c.first[n:]
 		return n, nil
 	}
-	return c.Conn.Read(p)
+	return c.countedConn.Read(p)
 }
-
-func (c *peekedConn) CloseWrite() error { return closeWrite(c.Conn) }
 
 // secureConn is a checked connection inside TLS. It is a type of its own: a
 // ConnectionState on clear text would make net/http believe in TLS.
 type secureConn struct {
 	net.Conn
-	tls *tls.Conn
+	tls  *tls.Conn
+	peer peer
 }
 
 // ConnectionState fills http.Request.TLS.
@@ -89,7 +110,10 @@ func (c *secureConn) ConnectionState() tls.ConnectionState { return c.tls.Connec
 func (c *secureConn) CloseWrite() error { return c.tls.CloseWrite() }
 
 // clearConn is a checked connection without TLS.
-type clearConn struct{ net.Conn }
+type clearConn struct {
+	net.Conn
+	peer peer
+}
 
 func (c *clearConn) CloseWrite() error { return closeWrite(c.Conn) }
 
@@ -98,6 +122,21 @@ func closeWrite(c net.Conn) error {
 		return w.CloseWrite()
 	}
 	return errors.ErrUnsupported
+}
+
+// peerOf finds the peer of a connection that net/http serves.
+func peerOf(c net.Conn) (peer, bool) {
+	switch c := c.(type) {
+	case *secureConn:
+		return c.peer, true
+	case *clearConn:
+		return c.peer, true
+	case *tls.Conn: // HTTP/2
+		if in, ok := c.NetConn().(*peekedConn); ok {
+			return in.peer, true
+		}
+	}
+	return peer{}, false
 }
 
 // inner returns what the rooms' hooks made of a connection.

@@ -28,10 +28,14 @@ const floors = `
 const homes = `
 github.com/goccy/go-yaml             internal/settings
 github.com/smallstep/truststore      guard/https
+github.com/caddyserver/certmagic     guard/https/acme
+github.com/mholt/acmez               guard/https/acme
+go.uber.org/zap                      guard/https/acme
 github.com/prometheus/client_golang  guard/monitor
 github.com/andybalholm/brotli        guard
 github.com/klauspost/compress        guard
 golang.org/x/net                     internal/attack
+github.com/pires/go-proxyproto       .
 github.com/spf13/cobra               cmd/hauberk
 modernc.org/sqlite                   internal/demo store/sqlite
 `

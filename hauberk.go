@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"sync/atomic"
@@ -36,6 +35,7 @@ import (
 type Chain struct {
 	config     Config
 	sites      *sites
+	proxies    prefixes
 	exceptions []exception
 	log        *slog.Logger
 	running    atomic.Bool
@@ -75,6 +75,8 @@ func build(c Config, s *store.Store, unlistened bool) (*Chain, error) {
 	var err error
 	ch.sites, err = compileSites(&c)
 	j.found(err)
+	ch.proxies, err = compileProxies(&c)
+	j.found(err)
 	j.found(addresses(&c))
 	top := ch.sites.sections[0]
 	ch.monitor = stand(j, &c.Monitor, func(m monitor.Config) (*monitor.Room, error) {
@@ -86,7 +88,8 @@ func build(c Config, s *store.Store, unlistened bool) (*Chain, error) {
 	ch.https = stand(j, top.HTTPS, func(h https.Config) (*https.Room, error) {
 		return https.New(h, https.Options{
 			Hosts: ch.sites.tlsNames(), Dir: c.State, Record: ch.record,
-			NoListener: unlistened || j.wrong[top.HTTPS], AllowLoopbackClear: true,
+			NoListener: unlistened || j.wrong[top.HTTPS] || c.Listen == NoListen, AllowLoopbackClear: true,
+			Clear: c.HTTP != "" || c.ProxyHTTP != "",
 		})
 	})
 	ch.csrf = stand(j, top.CSRF, csrf.New)
@@ -199,14 +202,12 @@ func (c *Chain) rooms(h http.Handler) http.Handler {
 func (c *Chain) enter(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := &guard.Exchange{
-			ID: newID(), Start: time.Now(),
-			Secure: r.TLS != nil, Method: r.Method, Route: c.sites.top,
+			ID: newID(), Start: time.Now(), Method: r.Method, Route: c.sites.top,
 			Stall: c.harden.Idle(), Sink: c.record, Excuse: c.excuse,
 		}
-		if a, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
-			x.Client = a.Addr().Unmap()
-		}
-		x.Local = x.Client.IsLoopback() && origin.Local(hostName(r.Host)) && !relayed(r.Header)
+		var direct bool
+		x.Client, x.Secure, direct = c.sender(r)
+		x.Local = direct && x.Client.IsLoopback() && origin.Local(hostName(r.Host)) && !relayed(r.Header)
 		if st := c.sites.find(r.Host); st != nil {
 			x.Route = st.base // error pages before the match are the site's
 		}

@@ -87,3 +87,7 @@ func (e *exception) note(i int) string {
 	}
 	return fmt.Sprintf("exceptions[%d]: %s is not enforced %s until %s: %s", i, e.Rule, where, until, strconv.Quote(e.Because))
 }
+
+// Standing says where each public name stands on the ramp of
+// Strict-Transport-Security.
+func (c *Chain) Standing() []string { return c.https.Standing() }

@@ -172,9 +172,13 @@ var elsewhere = map[string][2]string{
 	"fault.timeout":            {"guard/fault/fault_test.go", "TestAFailedRoundTripBecomesTheRightStatus"},
 	"fault.internal":           {"rooms_test.go", "TestARoomThatCannotDecideLetsNobodyPass"},
 	"harden.connections":       {"guard/harden/room_test.go", "TestAClientHoldsABoundedNumberOfConnections"},
+	"harden.untrusted-proxy":   {"proxyproto_test.go", "TestADoorForProxiesIsClosedToAllOthers"},
+	"harden.proxy-header":      {"proxyproto_test.go", "TestAConnectionWithoutAPROXYHeaderIsClosed"},
 	"harden.resets":            {"guard/harden/http2_test.go", "TestAnHTTP2ConnectionThatAbandonsItsRequestsIsClosed"},
 	"https.certificate-reload": {"guard/https/reload_test.go", "TestAChangedCertificateIsTakenOnlyWhole"},
 	"https.certificate-expiry": {"guard/https/reload_test.go", "TestWhatEndsIsToldOnceADay"},
+	"https.hsts":               {"guard/https/ramp_test.go", "TestHSTSClimbsWithTheTimeOfService"},
+	"https.acme":               {"guard/https/pebble_test.go", "TestAnAuthorityThatIsDownLeavesTheOldCertificate"},
 	"https.key-exposed":        {"guard/https/reload_test.go", "TestAKeyThatEverybodyCanReadIsTold"},
 }
 

@@ -4,15 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"net"
 	"net/http"
-	"net/netip"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,31 +24,6 @@ const drainTime = 500 * time.Millisecond
 
 // defaultListen is where TLS is served when nobody says where.
 const defaultListen = ":8443"
-
-// addresses validates where the configuration listens.
-func addresses(c *Config) error {
-	var errs []error
-	for _, a := range []struct{ key, addr string }{{"listen", c.Listen}, {"http", c.HTTP}} {
-		if a.addr == "" {
-			continue
-		}
-		host, port, err := net.SplitHostPort(a.addr)
-		_, bad := strconv.ParseUint(port, 10, 16)
-		switch {
-		case err != nil || bad != nil:
-			errs = append(errs, fmt.Errorf("%s: %q is not an address: want \":8443\" or \"127.0.0.1:8443\"", a.key, a.addr))
-		case host != "" && !listenable(host):
-			errs = append(errs, fmt.Errorf("%s: %q is not a host", a.key, host))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// listenable says that host is an address, or a name that may resolve to one.
-func listenable(host string) bool {
-	_, err := netip.ParseAddr(host)
-	return err == nil || validName(strings.ToLower(host))
-}
 
 // lastWords bounds the waits at the end of a stop: for a connection that has
 // just come to ask something, and for the last events to reach the disk.
@@ -108,7 +79,7 @@ func (c *Chain) Server(h http.Handler) *Server {
 		ErrorLog:                     slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),
 		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
 			bare := inner(conn)
-			return c.harden.Context(guard.WithConn(ctx, bare), bare)
+			return c.harden.Context(guard.WithConn(withPeer(ctx, conn), bare), bare)
 		},
 		ConnState: func(conn net.Conn, state http.ConnState) {
 			if state != http.StateNew {
@@ -135,34 +106,66 @@ func (c *Chain) Server(h http.Handler) *Server {
 
 // ListenAndServe opens the listeners of the configuration and serves them.
 func (s *Server) ListenAndServe() error {
-	addr := s.chain.config.Listen
-	if addr == "" {
-		addr = defaultListen
+	c := s.chain.config
+	if c.Listen == "" {
+		c.Listen = defaultListen
 	}
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return err
+	doors := []struct {
+		addr  string
+		serve func(net.Listener) error
+	}{{c.Listen, s.Serve}, {c.HTTP, s.ServeClear}, {c.ProxyHTTP, s.ServeProxies}}
+	var open []net.Listener
+	for _, d := range doors {
+		if d.addr == "" || d.addr == NoListen {
+			open = append(open, nil)
+			continue
+		}
+		l, err := net.Listen("tcp", d.addr)
+		if err != nil {
+			for _, l := range open {
+				if l != nil {
+					l.Close()
+				}
+			}
+			return err
+		}
+		open = append(open, l)
 	}
-	if s.chain.config.HTTP == "" {
-		return s.Serve(l)
+	ended, n := make(chan error, len(doors)), 0
+	for i, l := range open {
+		if l != nil {
+			n++
+			go func() { ended <- doors[i].serve(l) }()
+		}
 	}
-	clear, err := net.Listen("tcp", s.chain.config.HTTP)
-	if err != nil {
-		l.Close()
-		return err
+	err := <-ended
+	if !errors.Is(err, http.ErrServerClosed) {
+		s.Close() // one door fell: nobody waits at the others for ever
 	}
-	go s.ServeClear(clear)
-	return s.Serve(l)
+	for range n - 1 {
+		<-ended
+	}
+	return err
 }
 
 // Serve accepts TLS, and clear text on the same port, which is redirected or
 // refused. It returns http.ErrServerClosed after Shutdown.
-func (s *Server) Serve(l net.Listener) error { return s.serve(l, s.sniff) }
+func (s *Server) Serve(l net.Listener) error {
+	return s.serve(l, door{open: s.sniff, named: s.chain.config.ProxyProtocol})
+}
 
 // ServeClear accepts clear text alone: redirects and refusals.
-func (s *Server) ServeClear(l net.Listener) error { return s.serve(l, s.clear) }
+func (s *Server) ServeClear(l net.Listener) error {
+	return s.serve(l, door{open: s.clear, named: s.chain.config.ProxyProtocol})
+}
 
-func (s *Server) serve(l net.Listener, open func(net.Conn)) error {
+// ServeProxies accepts clear text from trusted proxies alone: they say for
+// whom they ask and whether TLS ended at them.
+func (s *Server) ServeProxies(l net.Listener) error {
+	return s.serve(l, door{open: s.clear, relays: true})
+}
+
+func (s *Server) serve(l net.Listener, d door) error {
 	s.started.Do(s.start)
 	defer l.Close()
 	s.mu.Lock()
@@ -190,7 +193,7 @@ func (s *Server) serve(l net.Listener, open func(net.Conn)) error {
 			continue
 		}
 		delay = 0
-		s.admit(c, open)
+		s.admit(c, d)
 	}
 }
 

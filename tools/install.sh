@@ -13,6 +13,8 @@ want openssl openssl
 want curl curl
 want chromium chromium
 want certutil libnss3-tools
+want nginx "nginx libnginx-mod-stream"
+want testssl testssl.sh
 if [ -n "$need" ]; then
 	if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
 		echo "installing from Debian:$need"

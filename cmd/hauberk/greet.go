@@ -13,9 +13,17 @@ import (
 // weakened, and what else the operator should know before the first request.
 func greet(v voice, l loaded, chain *hauberk.Chain, open sockets) {
 	v.line("%s %s", v.bold("hauberk"), version())
-	v.line("  listens   %s", publicURL(l.Config, open.secure.Addr()))
+	if open.secure != nil {
+		v.line("  listens   %s", publicURL(l.Config, open.secure.Addr()))
+	}
 	if open.clear != nil {
 		v.line("  clear     %s, redirects and refusals only", open.clear.Addr())
+	}
+	if open.proxies != nil {
+		v.line("  proxies   %s, clear text from trusted_proxies alone", open.proxies.Addr())
+	}
+	if l.ProxyProtocol {
+		v.line("  PROXY     comes first on every connection, from trusted_proxies alone")
 	}
 	guarded := upstreams(l.Config)
 	if len(guarded) == 0 {
@@ -26,6 +34,9 @@ func greet(v voice, l loaded, chain *hauberk.Chain, open sockets) {
 	}
 	for _, note := range chain.Notes() {
 		v.line("  %s  %s", v.yellow("weakened"), note)
+	}
+	for _, at := range chain.Standing() {
+		v.line("  HSTS      %s", at)
 	}
 	for _, w := range warnings(l, chain) {
 		v.warn("%s", w)

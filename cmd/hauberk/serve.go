@@ -132,7 +132,7 @@ func serve(c *cobra.Command, f *serveFlags) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Stop(signals)
-	open, err := openAll(l.Listen, l.HTTP)
+	open, err := openAll(l.Config)
 	if err != nil {
 		return err
 	}
@@ -142,7 +142,9 @@ func serve(c *cobra.Command, f *serveFlags) error {
 		return err
 	}
 	defer unlock()
-	l.Listen = open.secure.Addr().String() // redirects name the real port
+	if open.secure != nil {
+		l.Listen = open.secure.Addr().String() // redirects name the real port
+	}
 	db, err := openStore(l.State)
 	if err != nil {
 		return err
@@ -160,26 +162,34 @@ func serve(c *cobra.Command, f *serveFlags) error {
 	return attend(v, chain.Server(app), open, signals)
 }
 
-// sockets are the open listeners of serve.
-type sockets struct{ secure, clear net.Listener }
+// sockets are the open listeners of serve; nil where there is none.
+type sockets struct{ secure, clear, proxies net.Listener }
 
 func (s sockets) close() {
-	s.secure.Close()
-	if s.clear != nil {
-		s.clear.Close()
+	for _, l := range []net.Listener{s.secure, s.clear, s.proxies} {
+		if l != nil {
+			l.Close()
+		}
 	}
 }
 
-func openAll(secure, clear string) (sockets, error) {
+func openAll(c hauberk.Config) (sockets, error) {
 	var s sockets
-	var err error
-	if s.secure, err = listen("--listen", secure); err != nil || clear == "" {
-		return s, err
+	for _, want := range []struct {
+		flag, addr string
+		to         *net.Listener
+	}{{"--listen", c.Listen, &s.secure}, {"--http", c.HTTP, &s.clear}, {"proxy_http", c.ProxyHTTP, &s.proxies}} {
+		if want.addr == "" || want.addr == hauberk.NoListen {
+			continue
+		}
+		l, err := listen(want.flag, want.addr)
+		if err != nil {
+			s.close()
+			return s, err
+		}
+		*want.to = l
 	}
-	if s.clear, err = listen("--http", clear); err != nil {
-		s.secure.Close()
-	}
-	return s, err
+	return s, nil
 }
 
 // listen opens a port, or says who holds it.
@@ -211,10 +221,15 @@ func holder(addr string) string {
 // attend serves until a signal or a failure. The first signal waits for open
 // requests, the second does not.
 func attend(v voice, server *hauberk.Server, open sockets, signals <-chan os.Signal) error {
-	ended := make(chan error, 2)
-	go func() { ended <- server.Serve(open.secure) }()
+	ended := make(chan error, 3)
+	if open.secure != nil {
+		go func() { ended <- server.Serve(open.secure) }()
+	}
 	if open.clear != nil {
 		go func() { ended <- server.ServeClear(open.clear) }()
+	}
+	if open.proxies != nil {
+		go func() { ended <- server.ServeProxies(open.proxies) }()
 	}
 	for {
 		select {

@@ -17,6 +17,20 @@ var connections = &guard.Rule{
 	CWE:   770, ASVS: []string{"13.1.3"},
 }
 
+var strangeProxy = &guard.Rule{
+	ID: "harden.untrusted-proxy", Severity: guard.Medium, Status: http.StatusForbidden,
+	Title: "this door is for trusted proxies",
+	Fix:   "connect to the listener for clients, or name the proxy in trusted_proxies",
+	CWE:   290, ASVS: []string{"4.1.3"},
+}
+
+var unnamed = &guard.Rule{
+	ID: "harden.proxy-header", Severity: guard.Medium, Status: http.StatusBadRequest,
+	Title: "a PROXY header is missing or cannot be read",
+	Fix:   "have the load balancer send PROXY protocol version 1 or 2, or take proxy_protocol away",
+	CWE:   290, ASVS: []string{"4.1.3"},
+}
+
 // client is who is counted: an IPv4 address, or the /64 that one IPv6
 // customer holds at the least.
 type client struct{ netip.Addr }
@@ -51,6 +65,18 @@ func (rm *Room) Accept(addr netip.Addr) (release func(), ok bool) {
 		return func() {}, false
 	}
 	return sync.OnceFunc(func() { rm.left(c) }), true
+}
+
+// Stranger records a connection to a door for trusted proxies by somebody
+// else. The root closes it unread.
+func (rm *Room) Stranger(addr netip.Addr) {
+	rm.refused(strangeProxy, addr, "a connection to a listener that is for trusted_proxies alone")
+}
+
+// Unnamed records a trusted proxy's connection without a PROXY header that can
+// be read. The root closes it: whoever stands behind it is unknown.
+func (rm *Room) Unnamed(addr netip.Addr, err error) {
+	rm.refused(unnamed, addr, "no PROXY header: "+err.Error())
 }
 
 // left forgets one connection; who holds none takes no memory.

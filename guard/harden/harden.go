@@ -94,7 +94,7 @@ func rules() []*guard.Rule {
 	return []*guard.Rule{framing, requestLine, headSize, slow, expectation, version,
 		target, encodedSlash, host, unknownHost, method, override,
 		headerAlias, headerName, identityHeader, underscoreHeader, connectionOption, upgrade,
-		dotfile, backup, ownPath, exposed, connections, resets}
+		dotfile, backup, ownPath, exposed, connections, strangeProxy, unnamed, resets}
 }
 
 // wrap is the way in before the route is known, and the clock of the body.

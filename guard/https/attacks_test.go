@@ -90,7 +90,7 @@ func TestTheConfigFileHoldsTheDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := section(t, string(text))
-	if got.HSTS.Seconds() != 300 || got.MinTLS != "1.2" || got.Port != 0 || len(got.Certificates) != 0 ||
+	if got.HSTS != 0 || got.MinTLS != "1.2" || got.Port != 0 || len(got.Certificates) != 0 ||
 		got.HSTSSubdomains || got.HSTSPreload || got.HSTSLocal || got.HSTSWithdraw {
 		t.Errorf("got %+v, want the defaults", got)
 	}

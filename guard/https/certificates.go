@@ -1,7 +1,6 @@
 package https
 
 import (
-	"context"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/tls"
@@ -264,18 +263,4 @@ func (k *keeper) guardKey(p Pair) {
 func (k *keeper) stamp(e guard.Event, v guard.Verdict) guard.Event {
 	e.Time, e.Verdict = k.clock(), v
 	return e
-}
-
-// run looks at the files when no handshake does.
-func (k *keeper) run(ctx context.Context) error {
-	t := time.NewTicker(lookIdle)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-t.C:
-			k.look()
-		}
-	}
 }

@@ -10,7 +10,7 @@
 package https
 
 import (
-	"crypto/tls"
+	"context"
 	"crypto/x509"
 	"embed"
 	"errors"
@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"hauberk.dev/guard"
+	"hauberk.dev/guard/https/acme"
 )
 
 //go:embed README.md config.yaml attacks
@@ -32,13 +33,16 @@ type Config struct {
 	// Certificates are the certificates of names that are not local. They are
 	// read again when they change.
 	Certificates []Pair `yaml:"certificates"`
+	// ACME obtains certificates for public names that Certificates leave out.
+	ACME ACME `yaml:"acme"`
 	// MinTLS is the oldest version that is spoken: "1.2" (the default) or "1.3".
 	MinTLS string `yaml:"min_tls" enum:"1.2,1.3"`
 	// Port is the TLS port that browsers see, for redirects; the default is the
 	// port on which Hauberk listens, or 443.
 	Port int `yaml:"port"`
-	// HSTS is how long a browser shall refuse clear text, 300s by default, at
-	// most 87600h (ten years), in whole seconds.
+	// HSTS is how long a browser shall refuse clear text, at most 87600h (ten
+	// years), in whole seconds. 0 is the ramp: 300 s, a day, 30 days and two
+	// years, each after some time of service at the one before.
 	HSTS time.Duration `yaml:"hsts"`
 	// HSTSSubdomains extends it to every subdomain.
 	HSTSSubdomains bool `yaml:"hsts_subdomains"`
@@ -72,6 +76,11 @@ type Options struct {
 	// NoListener says that TLS ends elsewhere, at the caller's own listener or at
 	// a trusted proxy: no name needs a certificate here, and none is made.
 	NoListener bool
+	// Clear says that a listener of ours takes clear text, where an authority
+	// can look for the answer to a challenge.
+	Clear bool
+	// Renew is how often obtained certificates are looked at; 0 is 10 minutes.
+	Renew time.Duration
 	// AllowLoopbackClear lets a loopback client that asked for a loopback host
 	// pass in clear text, if the request came by a listener that is not ours:
 	// what our own listener took carries guard.Conn and is never let pass.
@@ -89,11 +98,16 @@ type Room struct {
 	hosts   hosts
 	files   *keeper
 	ca      *authority
-	tickets *tls.Config
+	acme    *acme.Keeper // nil where no name needs it
+	public  []string     // the names that it keeps
+	tickets *tickets
+	ramp    *ramp
 	headers []string
 	routes  []Config
 	strange atomic.Int64
 	skipped atomic.Int64
+
+	reminded map[string]time.Time // of the end of obtained certificates
 }
 
 const (
@@ -112,7 +126,7 @@ func New(c Config, o Options) (*Room, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	r := &Room{c: c, o: o, tickets: &tls.Config{Time: o.Now}}
+	r := &Room{c: c, o: o, tickets: newTickets(o.Now), reminded: map[string]time.Time{}}
 	var errs []error
 	if c.MinTLS != "" && c.MinTLS != "1.2" && c.MinTLS != "1.3" {
 		errs = append(errs, fmt.Errorf("https.min_tls: %q is not a version: want \"1.2\" or \"1.3\"", c.MinTLS))
@@ -132,32 +146,45 @@ func New(c Config, o Options) (*Room, error) {
 	files, err := openKeeper(c.Certificates, o)
 	errs = append(errs, err)
 	r.files = files
+	authorities, err := c.ACME.compile()
+	errs = append(errs, err)
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	if err := r.cover(); err != nil {
+	if err := r.cover(authorities); err != nil {
 		return nil, err
 	}
+	r.ramp = openRamp(r.hosts, o)
 	return r, nil
 }
 
-// cover finds a certificate for every host, or opens the local authority.
-func (r *Room) cover() error {
+// cover finds a certificate for every host, or opens the local authority, or
+// has one obtained.
+func (r *Room) cover(authorities []acme.Authority) error {
 	if r.o.NoListener {
 		return nil
 	}
 	var errs []error
 	local := false
+	var public []string
 	for _, p := range r.hosts {
 		switch {
 		case r.files.covers(r.files.now(), p):
 			r.files.needed = append(r.files.needed, p)
 		case p.mintable():
 			local = true
+		case r.c.ACME.Agreed && p.obtainable():
+			public = append(public, p.host.name)
+		case r.c.ACME.Agreed:
+			errs = append(errs, fmt.Errorf("https.certificates: no certificate covers %s, and https.acme "+
+				"obtains none for a wildcard or an address: list its files as {cert, key}", p.text))
 		default:
 			errs = append(errs, fmt.Errorf("https.certificates: no certificate covers %s: "+
-				"list its files as {cert, key}, or serve a name under .localhost or .test", p.text))
+				"list its files as {cert, key}, have one obtained by https.acme, or serve a name under .localhost or .test", p.text))
 		}
+	}
+	if len(errs) == 0 && len(public) > 0 {
+		r.openACME(authorities, public)
 	}
 	if err := errors.Join(errs...); err != nil || !local {
 		return err
@@ -181,6 +208,9 @@ func (r *Room) Route(n int, c Config) error {
 	if n != 0 {
 		if !slices.Equal(c.Certificates, r.c.Certificates) {
 			errs = append(errs, errors.New("https.certificates: holds for the whole listener: set it at the top"))
+		}
+		if !c.ACME.equal(r.c.ACME) {
+			errs = append(errs, errors.New("https.acme: holds for the whole listener: set it at the top"))
 		}
 		if c.MinTLS != r.c.MinTLS {
 			errs = append(errs, errors.New("https.min_tls: holds for the whole listener: set it at the top"))
@@ -212,8 +242,9 @@ func (r *Room) CA() *x509.Certificate {
 	return r.ca.cert
 }
 
-// Check redirects or refuses clear text. It stands where the route is known.
-func (r *Room) Check(next http.Handler) http.Handler { return guard.Check(r.check)(next) }
+// Check redirects or refuses clear text, but for the challenges of an
+// authority. It stands where the route is known.
+func (r *Room) Check(next http.Handler) http.Handler { return r.prove(guard.Check(r.check)(next)) }
 
 // Sign sets Strict-Transport-Security. It stands outside every room that may
 // refuse, so that refusals carry it too (ASVS 3.4.1).
@@ -223,9 +254,33 @@ func (r *Room) Sign(next http.Handler) http.Handler { return guard.Amend(r.amend
 func (r *Room) Principle() *guard.Principle {
 	return &guard.Principle{
 		Name: "https", Number: 5, Files: files,
-		Rules: []*guard.Rule{redirect, clearText, unknownName, reload, expiry, exposed},
+		Rules: []*guard.Rule{redirect, clearText, unknownName, reload, expiry, exposed, hstsStep, issuance},
 		Wrap:  func(next http.Handler) http.Handler { return r.Sign(r.Check(next)) },
-		Run:   r.files.run,
+		Run:   r.run,
+	}
+}
+
+// run looks at the files when no handshake does, climbs the ramp, and obtains
+// certificates.
+func (r *Room) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	obtained := make(chan error, 1)
+	go func() { obtained <- r.obtain(ctx) }()
+	look, climb := time.NewTicker(lookIdle), time.NewTicker(rampTick)
+	defer look.Stop()
+	defer climb.Stop()
+	defer r.ramp.keep()
+	for {
+		select {
+		case err := <-obtained:
+			return err
+		case <-look.C:
+			r.files.look()
+			r.agePublic()
+		case <-climb.C:
+			r.ramp.climb()
+		}
 	}
 }
 

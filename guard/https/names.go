@@ -156,11 +156,14 @@ func (p pattern) sample() host {
 
 type hosts []pattern
 
-func (l hosts) cover(h host) bool {
-	for _, p := range l {
+func (l hosts) cover(h host) bool { return l.find(h) >= 0 }
+
+// find returns the place of the first entry that covers h, -1 for none.
+func (l hosts) find(h host) int {
+	for i, p := range l {
 		if p.covers(h) {
-			return true
+			return i
 		}
 	}
-	return false
+	return -1
 }

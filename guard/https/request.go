@@ -127,19 +127,29 @@ func (r *Room) amend(h http.Header, q *http.Request, _ int) error {
 		n = x.Route.N
 	}
 	name, ok := splitHost(q.Host)
-	c := &r.routes[n]
+	at := -1
+	if ok {
+		at = r.hosts.find(name)
+	}
+	c, value := &r.routes[n], r.headers[n]
 	local := name.local() || name.addr.IsValid()
-	switch {
-	case !x.Secure || !ok || !r.hosts.cover(name), local && !c.HSTSLocal && !c.HSTSWithdraw:
+	if !x.Secure || at < 0 || local && !c.HSTSLocal && !c.HSTSWithdraw {
 		h.Del(strictTransport)
-	case c.HSTSWithdraw || !stricter(h.Values(strictTransport), *c):
-		h.Set(strictTransport, r.headers[n])
+		return nil
+	}
+	age := c.HSTS
+	if age == 0 && !c.HSTSWithdraw {
+		age, value = r.ramp.age(at), r.ramp.value(at, c.HSTSSubdomains)
+	}
+	if c.HSTSWithdraw || !stricter(h.Values(strictTransport), *c, age) {
+		h.Set(strictTransport, value)
 	}
 	return nil
 }
 
-// stricter says that the app's own header asks for at least what c does.
-func stricter(own []string, c Config) bool {
+// stricter says that the app's own header asks for at least what c and the
+// ramp do.
+func stricter(own []string, c Config, asked time.Duration) bool {
 	if len(own) != 1 { // a browser heeds the first of several
 		return false
 	}
@@ -159,7 +169,7 @@ func stricter(own []string, c Config) bool {
 			preload = true
 		}
 	}
-	return age >= int64(c.age()/time.Second) && (subdomains || !c.HSTSSubdomains) && (preload || !c.HSTSPreload)
+	return age >= int64(asked/time.Second) && (subdomains || !c.HSTSSubdomains) && (preload || !c.HSTSPreload)
 }
 
 func (c Config) age() time.Duration {

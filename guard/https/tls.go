@@ -4,10 +4,10 @@ import (
 	"crypto/tls"
 	"net"
 	"net/netip"
-	"strings"
 	"time"
 
 	"hauberk.dev/guard"
+	"hauberk.dev/guard/https/acme"
 )
 
 var unknownName = &guard.Rule{
@@ -41,6 +41,9 @@ func (r *Room) TLS() *tls.Config {
 		UnwrapSession:  r.unwrap,
 		Time:           r.o.Now,
 	}
+	if r.acme != nil {
+		c.NextProtos = append(c.NextProtos, acme.Proto)
+	}
 	if r.c.MinTLS == "1.3" {
 		c.MinVersion = tls.VersionTLS13
 	}
@@ -52,6 +55,9 @@ func (r *Room) TLS() *tls.Config {
 // guessing, and no browser is taught to click a warning away.
 func (r *Room) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	r.files.look()
+	if r.acme != nil && len(hello.SupportedProtos) == 1 && hello.SupportedProtos[0] == acme.Proto {
+		return r.challenge(hello)
+	}
 	if hello.ServerName == "" {
 		return r.unnamed(hello)
 	}
@@ -72,7 +78,7 @@ func (r *Room) find(h host, hello *tls.ClientHelloInfo) (*tls.Certificate, error
 	if r.ca != nil && h.mintable() {
 		return r.ca.leaf(h)
 	}
-	return nil, nil
+	return r.obtained(h.name, hello)
 }
 
 // unnamed serves a client that names no host. It has asked for an address
@@ -88,6 +94,11 @@ func (r *Room) unnamed(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	}
 	if c := r.files.now(); len(c) > 0 {
 		return c[0], nil
+	}
+	for _, name := range r.public {
+		if c, err := r.obtained(name, hello); err == nil {
+			return c, nil
+		}
 	}
 	for _, p := range r.hosts {
 		if r.ca == nil || !p.mintable() {
@@ -124,26 +135,4 @@ func address(c net.Conn) string {
 		return ""
 	}
 	return c.RemoteAddr().String()
-}
-
-// wrap seals a session ticket together with its name.
-func (r *Room) wrap(cs tls.ConnectionState, s *tls.SessionState) ([]byte, error) {
-	s.Extra = append(s.Extra, []byte(sniMark+cs.ServerName))
-	return r.tickets.EncryptTicket(cs, s)
-}
-
-// unwrap opens a ticket only under the name that it was made for: a resumed
-// session shows no certificate, so with a ticket of one name a client could
-// otherwise come in under any (RFC 6066, section 3).
-func (r *Room) unwrap(ticket []byte, cs tls.ConnectionState) (*tls.SessionState, error) {
-	s, err := r.tickets.DecryptTicket(ticket, cs)
-	if s == nil || err != nil {
-		return nil, err
-	}
-	for _, e := range s.Extra {
-		if name, ok := strings.CutPrefix(string(e), sniMark); ok && name == cs.ServerName {
-			return s, nil
-		}
-	}
-	return nil, nil
 }

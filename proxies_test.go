@@ -1,0 +1,225 @@
+package hauberk_test
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"hauberk.dev"
+	"hauberk.dev/guard"
+)
+
+// behind is a chain that trusts two networks, and what it made of the last
+// request.
+type behind struct {
+	h      http.Handler
+	client netip.Addr
+	secure bool
+	local  bool
+	up     http.Header
+}
+
+func newBehind(t testing.TB, trusted ...string) *behind {
+	t.Helper()
+	c := hauberk.Unmodified("")
+	for _, p := range trusted {
+		c.Proxies = append(c.Proxies, netip.MustParsePrefix(p))
+	}
+	b := &behind{}
+	c.Logger = slog.New(slog.DiscardHandler)
+	chain, err := hauberk.New(c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.h = chain.Protect(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		x := guard.From(r.Context())
+		b.client, b.secure, b.local, b.up = x.Client, x.Secure, x.Local, r.Header
+	}))
+	return b
+}
+
+// ask sends a request from an address; headers come in pairs.
+func (b *behind) ask(remote string, https bool, headers ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Host, r.RemoteAddr, r.RequestURI = "localhost", remote, "/"
+	r.TLS = nil
+	if https {
+		r.TLS = &tls.ConnectionState{}
+	}
+	for i := 0; i < len(headers); i += 2 {
+		r.Header[headers[i]] = append(r.Header[headers[i]], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	b.client, b.secure, b.local, b.up = netip.Addr{}, false, false, nil
+	b.h.ServeHTTP(w, r)
+	return w
+}
+
+func TestTheClientIsTheRightmostAddressThatNoTrustedProxyHas(t *testing.T) {
+	b := newBehind(t, "10.0.0.0/24", "2001:db8:ff::/48", "127.0.0.1/32")
+	const proxy = "10.0.0.5:4711"
+	for _, row := range []struct {
+		name, remote string
+		fields       []string
+		want         string
+	}{
+		{"one address", proxy, []string{"203.0.113.7"}, "203.0.113.7"},
+		{"what the client wrote stands left of it", proxy, []string{"198.51.100.1, 203.0.113.7"}, "203.0.113.7"},
+		{"a trusted address that the client wrote", proxy, []string{"10.0.0.9, 203.0.113.7"}, "203.0.113.7"},
+		{"two trusted proxies", proxy, []string{"198.51.100.1, 203.0.113.7, 10.0.0.6"}, "203.0.113.7"},
+		{"several fields", proxy, []string{"198.51.100.1", "203.0.113.7"}, "203.0.113.7"},
+		{"several fields with a trusted one last", proxy, []string{"198.51.100.1, 203.0.113.7", "10.0.0.6"}, "203.0.113.7"},
+		{"nobody but trusted ones", proxy, []string{"10.0.0.7, 10.0.0.6"}, "10.0.0.7"},
+		{"no field", proxy, nil, "10.0.0.5"},
+		{"an empty field", proxy, []string{""}, "10.0.0.5"},
+		{"an empty entry at the end", proxy, []string{"203.0.113.7, "}, "10.0.0.5"},
+		{"garbage left of the client", proxy, []string{"<script>, ,,, 203.0.113.7"}, "203.0.113.7"},
+		{"garbage where the client should be", proxy, []string{"203.0.113.7, unknown"}, "10.0.0.5"},
+		{"garbage behind a second proxy", proxy, []string{"203.0.113.7, _hidden, 10.0.0.6"}, "10.0.0.6"},
+		{"blanks and tabs", proxy, []string{" \t203.0.113.7\t "}, "203.0.113.7"},
+		{"other blanks are no blanks", proxy, []string{"203.0.113.7\u00a0"}, "10.0.0.5"},
+		{"a port", proxy, []string{"203.0.113.7:50123"}, "203.0.113.7"},
+		{"a port that is none", proxy, []string{"203.0.113.7:99999"}, "10.0.0.5"},
+		{"IPv6", proxy, []string{"2001:db8::7"}, "2001:db8::7"},
+		{"IPv6 in brackets", proxy, []string{"[2001:db8::7]"}, "2001:db8::7"},
+		{"IPv6 with a port", proxy, []string{"[2001:db8::7]:443"}, "2001:db8::7"},
+		{"IPv4 in brackets", proxy, []string{"[203.0.113.7]"}, "10.0.0.5"},
+		{"a zone", proxy, []string{"fe80::1%eth0"}, "10.0.0.5"},
+		{"a mapped address", proxy, []string{"::ffff:203.0.113.7"}, "203.0.113.7"},
+		{"a mapped trusted address", proxy, []string{"203.0.113.7, ::ffff:10.0.0.6"}, "203.0.113.7"},
+		{"a trusted IPv6 proxy in between", proxy, []string{"203.0.113.7, 2001:db8:ff::1"}, "203.0.113.7"},
+		{"leading zeros", proxy, []string{"010.0.0.1"}, "10.0.0.5"},
+		{"quotes", proxy, []string{`"203.0.113.7"`}, "10.0.0.5"},
+		{"no address that a client has", proxy, []string{"0.0.0.0"}, "10.0.0.5"},
+		{"a mapped proxy", "[::ffff:10.0.0.5]:4711", []string{"203.0.113.7"}, "203.0.113.7"},
+		{"an IPv6 proxy", "[2001:db8:ff::9]:4711", []string{"203.0.113.7"}, "203.0.113.7"},
+		{"a stranger", "198.51.100.66:4711", []string{"203.0.113.7"}, "198.51.100.66"},
+		{"a stranger who poses as a proxy", "198.51.100.66:4711", []string{"203.0.113.7, 10.0.0.5"}, "198.51.100.66"},
+		{"a neighbour of the proxies", "10.0.1.5:4711", []string{"203.0.113.7"}, "10.0.1.5"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			var headers []string
+			for _, f := range row.fields {
+				headers = append(headers, "X-Forwarded-For", f)
+			}
+			b.ask(row.remote, true, headers...)
+			if b.client.String() != row.want {
+				t.Errorf("got %v, want %s", b.client, row.want)
+			}
+			if b.up["X-Forwarded-For"] != nil {
+				t.Errorf("got %q inside the chain, want no copy of it", b.up["X-Forwarded-For"])
+			}
+		})
+	}
+}
+
+func TestNoOtherHeaderNamesTheClient(t *testing.T) {
+	b := newBehind(t, "10.0.0.0/24")
+	for _, name := range []string{"Forwarded", "X-Real-Ip", "True-Client-Ip", "Cf-Connecting-Ip", "X-Client-Ip", "X-Cluster-Client-Ip", "X-Envoy-External-Address"} {
+		b.ask("10.0.0.5:1", true, name, "203.0.113.7")
+		if b.client.String() != "10.0.0.5" {
+			t.Errorf("%s: got %v, want the proxy", name, b.client)
+		}
+	}
+}
+
+func TestTLSIsWhatATrustedProxySaysAndNobodyElse(t *testing.T) {
+	b := newBehind(t, "10.0.0.0/24")
+	for _, row := range []struct {
+		name, remote string
+		https        bool
+		proto        []string
+		want         bool
+	}{
+		{"https, said by the proxy", "10.0.0.5:1", false, []string{"https"}, true},
+		{"in capitals", "10.0.0.5:1", false, []string{"HTTPS"}, true},
+		{"a WebSocket", "10.0.0.5:1", false, []string{"wss"}, true},
+		{"http, said over TLS", "10.0.0.5:1", true, []string{"http"}, false},
+		{"nothing, in clear text", "10.0.0.5:1", false, nil, false},
+		{"nothing, over TLS", "10.0.0.5:1", true, nil, true},
+		{"one hop in clear text", "10.0.0.5:1", false, []string{"https, http"}, false},
+		{"two fields that differ", "10.0.0.5:1", false, []string{"https", "http"}, false},
+		{"an empty word", "10.0.0.5:1", false, []string{"https,"}, false},
+		{"garbage", "10.0.0.5:1", false, []string{"httpss"}, false},
+		{"a stranger", "198.51.100.66:1", false, []string{"https"}, false},
+		{"a stranger over TLS", "198.51.100.66:1", true, []string{"http"}, true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			headers := []string{"X-Forwarded-For", "203.0.113.7"}
+			for _, p := range row.proto {
+				headers = append(headers, "X-Forwarded-Proto", p)
+			}
+			w := b.ask(row.remote, row.https, headers...)
+			if got := b.up != nil; got != row.want || row.want && !b.secure {
+				t.Errorf("got status %d, passed %t, secure %t, want %t", w.Code, got, b.secure, row.want)
+			}
+		})
+	}
+}
+
+// TestNobodyBehindAProxyIsADeveloperAtTheMachine holds the incident page, which
+// tells a local client more, against proxies on the same machine.
+func TestNobodyBehindAProxyIsADeveloperAtTheMachine(t *testing.T) {
+	b := newBehind(t, "127.0.0.1/32")
+	for _, headers := range [][]string{nil, {"X-Forwarded-For", "127.0.0.1"}, {"X-Forwarded-For", "127.0.0.2"}} {
+		if b.ask("127.0.0.1:1", true, headers...); b.local {
+			t.Errorf("%v: got a local client, want a stranger", headers)
+		}
+	}
+	if b.ask("127.0.0.2:1", true); !b.local {
+		t.Error("got a stranger, want the developer who came directly")
+	}
+}
+
+func TestMistakesAboutProxiesStopTheStart(t *testing.T) {
+	for _, row := range []struct{ config, want string }{
+		{"trusted_proxies: [0.0.0.0/0]", "trusted_proxies[0]: 0.0.0.0/0: everybody would be believed"},
+		{"trusted_proxies: ['::ffff:10.0.0.0/104']", "trusted_proxies[0]: ::ffff:10.0.0.0/104: write a mapped address as IPv4"},
+		{"trusted_proxies: [10.0.0.5/24]", "trusted_proxies[0]: 10.0.0.5/24: has bits behind its length: want 10.0.0.0/24"},
+		{"proxy_protocol: true", "proxy_protocol: nobody may send it"},
+		{"proxy_http: ':8080'", "proxy_http: nobody may use it"},
+		{"listen: none", "listen: none: nothing would be served"},
+	} {
+		c, _, err := hauberk.Parse("hauberk.yaml", []byte(row.config))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := hauberk.New(c, nil); err == nil || !strings.Contains(err.Error(), row.want) {
+			t.Errorf("%s: got %v, want %q", row.config, err, row.want)
+		}
+	}
+}
+
+func FuzzTheClientIsNeverWhatAStrangerWrote(f *testing.F) {
+	for _, s := range []string{"1.2.3.4", "10.0.0.9", "a,b", ",,", "[::1]:1", "10.0.0.1,", "::ffff:10.0.0.1"} {
+		f.Add(s)
+	}
+	b := newBehind(f, "10.0.0.0/24")
+	f.Fuzz(func(t *testing.T, forged string) {
+		if strings.ContainsAny(forged, "\r\n\x00") || len(forged) > 4096 {
+			return
+		}
+		b.ask("10.0.0.5:1", true, "X-Forwarded-For", forged+", 203.0.113.7", "X-Forwarded-For", "10.0.0.6")
+		if b.client.IsValid() && b.client.String() != "203.0.113.7" {
+			t.Errorf("%q: got %v, want what the proxies wrote", forged, b.client)
+		}
+		b.ask("198.51.100.66:1", true, "X-Forwarded-For", forged)
+		if b.client.IsValid() && b.client.String() != "198.51.100.66" {
+			t.Errorf("%q: got %v, want the address that connected", forged, b.client)
+		}
+	})
+}
+
+// clientOf says what the chain knows about a request: client and scheme.
+func clientOf(r *http.Request) string {
+	x := guard.From(r.Context())
+	scheme := "http"
+	if x.Secure {
+		scheme = "https"
+	}
+	return x.Client.String() + " " + scheme
+}
