@@ -16,7 +16,7 @@ import (
 // room is an inner room, which its own room alone imports.
 const floors = `
 0: guard store internal/origin internal/settings
-1: guard/* store/* internal/attack internal/gateway
+1: guard/* store/* internal/attack internal/crawl internal/gateway
 2: .
 3: internal/demo
 4: cmd/hauberk
@@ -34,7 +34,7 @@ go.uber.org/zap                      guard/https/acme
 github.com/prometheus/client_golang  guard/monitor
 github.com/andybalholm/brotli        guard
 github.com/klauspost/compress        guard
-golang.org/x/net                     internal/attack
+golang.org/x/net                     internal/attack internal/crawl
 github.com/pires/go-proxyproto       .
 github.com/spf13/cobra               cmd/hauberk
 modernc.org/sqlite                   internal/demo store/sqlite

@@ -85,6 +85,7 @@ func build(c Config, s *store.Store, unlistened bool) (*Chain, error) {
 	ch.headers = stand(j, top.Headers, headers.New)
 	ch.fault = stand(j, top.Fault, fault.New)
 	ch.harden = stand(j, top.Harden, func(h harden.Config) (*harden.Room, error) { return harden.New(h, ch.record) })
+	ch.harden.Own(headers.ReportPath)
 	ch.https = stand(j, top.HTTPS, func(h https.Config) (*https.Room, error) {
 		return https.New(h, https.Options{
 			Hosts: ch.sites.tlsNames(), Dir: c.State, Record: ch.record,
@@ -175,6 +176,8 @@ func (c *Chain) order() []func(http.Handler) http.Handler {
 		c.route,                    //     matched once, on the canonical target
 		c.harden.Routed,            // 14: methods and hidden files, which a route may set
 		c.https.Check,              //  5: redirect or refuse clear text
+		c.fault.Routed,             //  6: no parts of what is held against leaks
+		c.headers.Routed,           //  7: hands the app its nonce; browsers' reports, of which csrf knows nothing
 		c.csrf.Principle().Wrap,    //  8: may bind to a session, needs no user
 	}
 }

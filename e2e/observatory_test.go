@@ -12,8 +12,9 @@ import (
 )
 
 // TestObservatory lets MDN's HTTP Observatory judge the headers that leave.
-// The app is the same unchanged Express app in both runs; its scripts and
-// styles are files, so it allows `strict`.
+// The app is the same unchanged Express app in all runs; its front page has an
+// inline script, whose hash learned has from its lock and which runs by nonce
+// behind strict.
 func TestObservatory(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: the scanner's packages are large")
@@ -24,10 +25,14 @@ func TestObservatory(t *testing.T) {
 	for _, c := range []struct {
 		profile string
 		least   int
-	}{{"compat", 80}, {"strict", 130}} {
+	}{{"compat", 80}, {"learned", 130}, {"strict", 140}} {
 		t.Run(c.profile, func(t *testing.T) {
 			const name = "notebook.test"
 			web := freePort(t)
+			section := c.profile
+			if c.profile == "learned" {
+				section = fmt.Sprintf("{profile: learned, lock: %q}", learnLock(t, app))
+			}
 			g := configured(t, fmt.Sprintf(`
 https:
   hsts: 17520h # two years
@@ -37,7 +42,11 @@ sites:
     to: http://%s
     access: app
     headers: %s
-`, name, app, c.profile), "--http", "127.0.0.1:"+web)
+`, name, app, section), "--http", "127.0.0.1:"+web)
+			csp := g.door(2).get(t, "/", "Accept", "text/html").Header.Get("Content-Security-Policy")
+			if strings.Contains(csp, "'nonce-") != (c.profile == "strict") || strings.Contains(csp, "'sha256-") != (c.profile == "learned") {
+				t.Errorf("got %q, want strict by nonce and learned by hash", csp)
+			}
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			out, err := run(ctx, filepath.Join(root, "e2e", "observatory"),

@@ -35,6 +35,9 @@ type Exchange struct {
 	Claimed string
 	// Route is what matched. It is never nil; N is 0 until the route is known.
 	Route *Route
+	// Nonce is the nonce of this answer's Content-Security-Policy, as the app
+	// was told it; "" where no policy would carry one.
+	Nonce string
 	// Refused is the refusal that the client was told, once there was one.
 	Refused *Denial
 	// Wire is a refusal by the connection that waits for this request: its

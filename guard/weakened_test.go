@@ -44,6 +44,8 @@ var weakened = map[string]struct {
 	"harden.identity_headers":   {nil, "", harden.Config{IdentityHeaders: []string{"X-Employee"}}},
 
 	"headers.profile":          {headers.Config{Profile: "compat"}, "profile: compat (default strict)", headers.Config{Profile: "api"}},
+	"headers.lock":             {nil, "", headers.Config{Lock: "hauberk.csp.lock"}},
+	"headers.no_reports":       {headers.Config{NoReports: true}, "no_reports: browsers do not say", nil},
 	"headers.override":         {override("Content-Security-Policy", "default-src *"), `override.Content-Security-Policy: "default-src *" allows more than profile strict`, override("referrer-policy", "no-referrer")},
 	"headers.cors_origins":     {headers.Config{CORSOrigins: []string{"https://a.test"}}, `cors_origins: "https://a.test" may read answers`, nil},
 	"headers.session_cookies":  {nil, "", headers.Config{SessionCookies: []string{"app"}}},
@@ -53,9 +55,11 @@ var weakened = map[string]struct {
 	"csrf.trusted_origins": {csrf.Config{TrustedOrigins: []string{"https://a.test"}}, `trusted_origins: "https://a.test" may send requests`, nil},
 	"csrf.json":            {nil, "", csrf.Config{JSON: true}},
 
-	"fault.hold": {fault.Config{Hold: 1}, "hold: 1B (default 32KiB)", fault.Config{Hold: guard.MiB}},
+	"fault.leaks": {nil, "", fault.Config{Leaks: "refuse"}},
+	"fault.hold":  {fault.Config{Hold: 1}, "hold: 1B (default 32KiB)", fault.Config{Hold: guard.MiB}},
 
 	"https.certificates":    {nil, "", https.Config{Certificates: []https.Pair{{Cert: "a", Key: "b"}}}},
+	"https.acme":            {nil, "", https.Config{ACME: https.ACME{Agreed: true}}},
 	"https.min_tls":         {nil, "", https.Config{MinTLS: "1.2"}},
 	"https.port":            {nil, "", https.Config{Port: 8443}},
 	"https.hsts":            {https.Config{HSTS: time.Second}, "hsts: 1s (default 5m)", https.Config{HSTS: time.Hour}},

@@ -77,7 +77,7 @@ func rootCommand() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(wrongFlag)
 	root.AddCommand(demoCommand(), serveCommand(), checkCommand(), explainCommand(), initCommand(),
-		logCommand(), backupCommand(), restoreCommand(), trustCommand(), schemaCommand(), versionCommand())
+		logCommand(), backupCommand(), restoreCommand(), trustCommand(), cspCommand(), schemaCommand(), versionCommand())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {

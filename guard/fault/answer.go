@@ -19,10 +19,10 @@ var kept = []string{"Retry-After", "Allow", "Www-Authenticate", "Content-Range",
 
 // open decides what becomes of an answer, when its header is known.
 func (f *Room) open(h http.Header, r *http.Request, status int, out io.Writer) (io.WriteCloser, error) {
-	if status < 400 {
+	x := guard.From(r.Context())
+	if status < 400 && (status/100 != 2 || !f.of(x).refuse) {
 		return nil, nil
 	}
-	x := guard.From(r.Context())
 	if x.Refused != nil {
 		return nil, nil // our own page
 	}
@@ -30,13 +30,13 @@ func (f *Room) open(h http.Header, r *http.Request, status int, out io.Writer) (
 	if status >= 500 {
 		return f.failed(h, r, x, status, media, out)
 	}
-	if r.Method == http.MethodHead || !isText(media) {
+	if r.Method == http.MethodHead && status >= 400 || !isText(media) {
 		return nil, nil
 	}
 	s := leak.New(media)
 	s.Echo(r.URL.Path)
 	s.Echo("\n" + r.URL.RawQuery)
-	a := &answer{status: status, header: h, hold: f.held(x), out: out, scan: s, request: r}
+	a := &answer{status: status, header: h, hold: f.of(x).hold, out: out, scan: s, request: r}
 	return a, nil
 }
 
@@ -46,7 +46,7 @@ func (f *Room) failed(h http.Header, r *http.Request, x *guard.Exchange, status 
 	if x.Excused(serverError, r) {
 		return nil, nil
 	}
-	a := &answer{status: status, header: h, hold: f.held(x), out: out}
+	a := &answer{status: status, header: h, hold: f.of(x).hold, out: out}
 	if r.Method == http.MethodHead || !isText(media) {
 		return nil, a.serverError()
 	}
@@ -84,12 +84,13 @@ type answer struct {
 	request *http.Request
 	held    []byte
 	passed  bool
+	cleared bool // an exception lets the rest go
 }
 
 // Write holds p, or lets it pass once the beginning was clean.
 func (a *answer) Write(p []byte) (int, error) {
 	if a.passed {
-		return a.out.Write(p)
+		return a.pass(p)
 	}
 	take := min(len(p), a.hold-len(a.held))
 	a.held = append(a.held, p[:take]...)
@@ -102,18 +103,55 @@ func (a *answer) Write(p []byte) (int, error) {
 	if err := a.judge(); err != nil {
 		return 0, err
 	}
-	if _, err := a.out.Write(p[take:]); err != nil {
+	if _, err := a.pass(p[take:]); err != nil {
 		return 0, err
 	}
 	return len(p), nil
 }
 
+// pass lets p go behind a beginning that was clean. Of a 2xx the scan goes on,
+// and an error here cuts the answer.
+func (a *answer) pass(p []byte) (int, error) {
+	if a.status < 400 && !a.cleared && len(p) > 0 {
+		a.scan.Write(p)
+		if d := a.leaks(); d != nil {
+			return 0, d
+		}
+	}
+	return a.out.Write(p)
+}
+
 // Close judges an answer that was shorter than what may be held.
 func (a *answer) Close() error {
+	if a.passed && (a.status >= 400 || a.cleared) {
+		return nil
+	}
+	if a.scan != nil {
+		a.scan.Close()
+	}
 	if a.passed {
+		if d := a.leaks(); d != nil {
+			return d
+		}
 		return nil
 	}
 	return a.judge()
+}
+
+// leaks returns the refusal of what the scan has found, nil for nothing or
+// where an exception lets it through.
+func (a *answer) leaks() *guard.Denial {
+	finding, found := a.scan.Found()
+	if !found {
+		return nil
+	}
+	if a.excused(finding) {
+		a.cleared = true
+		return nil
+	}
+	d := leaked.Deny("the app's answer %d has a sign of %s", a.status, finding)
+	d.Attrs = append(d.Attrs, slog.String("pattern", finding.String()))
+	return a.replaces(d)
 }
 
 // Unreadable judges an answer whose encoding cannot be opened: what nobody can
@@ -128,11 +166,11 @@ func (a *answer) judge() error {
 	if a.scan == nil {
 		return a.serverError()
 	}
-	a.scan.Close()
-	if finding, found := a.scan.Found(); found && !a.excused(finding) {
-		d := leaked.Deny("the app's answer %d has a sign of %s", a.status, finding)
-		d.Attrs = append(d.Attrs, slog.String("pattern", finding.String()))
-		return a.replaces(d)
+	if a.status >= 400 {
+		a.scan.Close()
+	}
+	if d := a.leaks(); d != nil {
+		return d
 	}
 	a.passed = true
 	held := a.held
@@ -162,6 +200,10 @@ func (a *answer) serverError() error {
 // replaces makes d the answer, with the app's status.
 func (a *answer) replaces(d *guard.Denial) *guard.Denial {
 	d.Status = a.status
+	if a.status < 400 {
+		d.Status = http.StatusInternalServerError
+		a.header = nil // what a 2xx says about itself is not true of its refusal
+	}
 	if a.held != nil {
 		d.Attrs = append(d.Attrs, slog.String("answer", clip(a.held, a.hold)))
 	}

@@ -4,7 +4,8 @@
 // incident id; the full text goes to the journal. Of a 4xx the beginning is
 // held and scanned for leaks, because that is where frameworks put the stack of
 // a request that they could not parse. The status is kept, so that a client
-// still learns what kind of mistake it was.
+// still learns what kind of mistake it was. Every other answer is watched as it
+// passes, byte for byte as the app made it: what it leaks goes to the journal.
 package fault
 
 import (
@@ -12,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 
 	"hauberk.dev/guard"
 )
@@ -22,10 +22,14 @@ var files embed.FS
 
 // Config is the fault section. Its zero value is the default.
 type Config struct {
+	// Leaks says what becomes of an answer with 2xx that leaks: watch, the
+	// default, journals it and changes no byte; refuse holds its beginning and
+	// answers with an error page, or cuts it where it leaks later.
+	Leaks string `yaml:"leaks" main:"true" enum:"watch,refuse"`
 	// Hold is how much of an answer with an error status is held: a 4xx is
 	// scanned that far, of a 5xx that much goes to the journal. Default
 	// "32KiB", at most "1MiB".
-	Hold guard.Size `yaml:"hold" main:"true"`
+	Hold guard.Size `yaml:"hold"`
 }
 
 const (
@@ -55,8 +59,12 @@ var leaked = &guard.Rule{
 }
 
 // Room is room fault.
-type Room struct {
-	hold []int // by route number
+type Room struct{ routes []settings }
+
+// settings are those of one route.
+type settings struct {
+	hold   int
+	refuse bool
 }
 
 // New returns the room of c.
@@ -80,31 +88,50 @@ func (f *Room) Route(n int, c Config) error {
 	if c.Hold > maxHold {
 		errs = append(errs, fmt.Errorf("fault.hold: %s is more than %s", c.Hold, maxHold))
 	}
-	if n >= len(f.hold) {
-		f.hold = slices.Grow(f.hold, n+1-len(f.hold))
-		for i := len(f.hold); i <= n; i++ {
-			f.hold = append(f.hold, int(defaultHold))
-		}
+	s := settings{hold: int(c.Hold)}
+	switch c.Leaks {
+	case "", "watch":
+	case "refuse":
+		s.refuse = true
+	default:
+		errs = append(errs, fmt.Errorf("fault.leaks: %q is neither watch nor refuse", c.Leaks))
 	}
-	f.hold[n] = int(c.Hold)
+	for len(f.routes) <= n {
+		f.routes = append(f.routes, settings{hold: int(defaultHold)})
+	}
+	f.routes[n] = s
 	return errors.Join(errs...)
 }
 
-// held returns the limit for the request of x.
-func (f *Room) held(x *guard.Exchange) int {
-	if x.Route != nil && x.Route.N < len(f.hold) {
-		return f.hold[x.Route.N]
+// of returns the settings for the request of x.
+func (f *Room) of(x *guard.Exchange) settings {
+	if x.Route != nil && x.Route.N < len(f.routes) {
+		return f.routes[x.Route.N]
 	}
-	return f.hold[0]
+	return f.routes[0]
+}
+
+// Routed keeps requests for a part of an answer from routes that refuse what
+// leaks: a leak could be fetched in parts none of which shows it. The root
+// puts it behind the match of the route.
+func (f *Room) Routed(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if f.of(guard.From(r.Context())).refuse {
+			delete(r.Header, "Range")
+			delete(r.Header, "If-Range")
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // Principle labels the room.
 func (f *Room) Principle() *guard.Principle {
 	recovered := guard.Recover(explain)
 	filtered := guard.Filter(f.open)
+	watched := guard.Watch(f.watch)
 	return &guard.Principle{
 		Name: "fault", Number: 6, Files: files,
 		Rules: []*guard.Rule{panicked, serverError, leaked, unreachable, timedOut, upstream, guard.Broken()},
-		Wrap:  func(next http.Handler) http.Handler { return recovered(filtered(next)) },
+		Wrap:  func(next http.Handler) http.Handler { return recovered(filtered(watched(next))) },
 	}
 }

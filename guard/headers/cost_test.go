@@ -39,3 +39,35 @@ func BenchmarkEdit(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkRelay measures a page of the profile strict that uses its nonce
+// beside one that does not, from the way in to the edited header.
+func BenchmarkRelay(b *testing.B) {
+	for _, used := range []bool{false, true} {
+		b.Run(map[bool]string{false: "not used", true: "used"}[used], func(b *testing.B) {
+			room, err := New(Config{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			r := httptest.NewRequest("GET", "https://own.example/", nil)
+			r.Header.Set("Accept", "text/html")
+			x := &guard.Exchange{Secure: true, Path: "/", Route: &guard.Route{}}
+			r = r.WithContext(guard.With(r.Context(), x))
+			h := make(http.Header, 32)
+			in := room.Routed(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				if used {
+					h[nonceHeader] = r.Header[nonceHeader]
+				}
+			}))
+			b.ReportAllocs()
+			for b.Loop() {
+				clear(h)
+				h["Content-Type"] = []string{"text/html"}
+				in.ServeHTTP(nil, r)
+				if err := room.edit(h, r, 200); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -26,9 +26,15 @@ var files embed.FS
 // Config is the headers section. Its zero value is the profile strict.
 type Config struct {
 	// Profile is the set of headers: strict for an app that is written for
-	// it, compat for an app as it is, api for answers that are no pages.
-	// Default strict.
-	Profile string `yaml:"profile" main:"true" enum:"strict,compat,api"`
+	// it, learned for one whose inline scripts stand in a reviewed lock file,
+	// compat for an app as it is, api for answers that are no pages. Default
+	// strict.
+	Profile string `yaml:"profile" main:"true" enum:"strict,learned,compat,api"`
+	// Lock is the file of the profile learned, which `hauberk csp learn`
+	// writes. Default "hauberk.csp.lock", in the folder where Hauberk starts.
+	Lock string `yaml:"lock"`
+	// NoReports: browsers are not asked to report what a policy stopped.
+	NoReports bool `yaml:"no_reports"`
 	// Override holds values in place of the profile's, by header name. A value
 	// of the app that is stricter still wins.
 	Override map[string]string `yaml:"override"`
@@ -48,13 +54,19 @@ type Config struct {
 }
 
 // Room holds what leaves on each route.
-type Room struct{ routes []*route }
+type Room struct {
+	routes  []*route
+	reports *reports
+}
 
 // route is everything that is known before an answer comes.
 type route struct {
 	profile       string
 	values        []value
-	csp, local    policy
+	csp, signed   policies
+	watched       string
+	pages         [][2]string
+	endpoint      []string
 	features      permissions
 	strip         map[string]bool
 	cors          []string
@@ -65,14 +77,14 @@ type route struct {
 
 // told remembers which facts about the app the journal has: they come with
 // every answer, and an operator needs each of them once.
-type told struct{ policy, fingerprint, cookie, cache atomic.Bool }
+type told struct{ policy, fingerprint, cookie, cache, nonce atomic.Bool }
 
 // first says true once.
 func first(fact *atomic.Bool) bool { return !fact.Load() && fact.CompareAndSwap(false, true) }
 
 // New checks c, the settings of every route that says nothing else.
 func New(c Config) (*Room, error) {
-	r := &Room{}
+	r := &Room{reports: newReports()}
 	return r, r.Route(0, c)
 }
 
@@ -88,9 +100,18 @@ func (r *Room) Route(n int, c Config) error {
 	r.routes[n] = rt
 	p, ok := profiles[rt.profile]
 	if !ok {
-		return fmt.Errorf("headers.profile: %q is none of strict, compat, api", c.Profile)
+		return fmt.Errorf("headers.profile: %q is none of strict, learned, compat, api", c.Profile)
 	}
-	errs := []error{rt.override(p, c.Override)}
+	var errs []error
+	if rt.profile == "learned" {
+		csp, err := learned(c.Lock)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("headers.lock: %w", err))
+		}
+		p.csp = csp
+	}
+	p.silent = p.silent || c.NoReports
+	errs = append(errs, rt.override(p, c.Override))
 	for i, s := range c.CORSOrigins {
 		o, err := origin.Listed(s)
 		if err != nil {
@@ -149,11 +170,12 @@ func (r *Room) CORSOrigins(n int) []string {
 	return slices.Clone(r.routes[0].cors)
 }
 
-// Principle returns the seventh.
+// Principle returns the seventh. Its Wrap is the way out; Routed stands behind
+// the match of the route.
 func (r *Room) Principle() *guard.Principle {
 	return &guard.Principle{
 		Name: "headers", Number: 7, Files: files,
-		Rules: []*guard.Rule{policyRule, fingerprint, cookieRule, corsRule, cacheRule},
+		Rules: []*guard.Rule{policyRule, fingerprint, cookieRule, corsRule, cacheRule, nonceRule, reportRule},
 		Wrap:  guard.Amend(r.edit),
 	}
 }
@@ -167,13 +189,11 @@ var policyRule = &guard.Rule{
 // edit is the room: it has the last word on every header but those of monitor.
 func (r *Room) edit(h http.Header, req *http.Request, status int) error {
 	x := guard.From(req.Context())
-	rt := r.routes[0]
-	if n := x.Route.N; n < len(r.routes) && r.routes[n] != nil {
-		rt = r.routes[n]
-	}
+	rt := r.route(x)
 	rt.anonymize(h, x)
 	rt.share(h, req, x)
 	rt.seal(h, x)
+	used := rt.relay(h, x)
 	rt.privacy(h, req, x, status)
 	for i := range rt.values {
 		v := &rt.values[i]
@@ -182,14 +202,29 @@ func (r *Room) edit(h http.Header, req *http.Request, status int) error {
 		}
 	}
 	rt.features.put(h)
-	csp := &rt.csp
-	if rt.local.text != nil && origin.Local(req.Host) {
-		csp = &rt.local
+	if x.Nonce != "" && status == http.StatusNotModified {
+		// What the browser stored has the policy that belongs to it: another
+		// nonce, or none, would stop the scripts of the stored page.
+		return nil
+	}
+	csp := rt.csp.at(req.Host)
+	if used {
+		signed := rt.signed.at(req.Host).with(x.Nonce, len(h[cspHeader]) > 0)
+		csp = &signed
 	}
 	if csp.put(h) && first(&rt.told.policy) {
 		x.Emit(policyRule.Noted("the app's Content-Security-Policy allows more than the profile: ours was added, and browsers obey both"))
 	}
+	rt.observe(h, x)
 	return nil
+}
+
+// route returns the settings for the request of x.
+func (r *Room) route(x *guard.Exchange) *route {
+	if n := x.Route.N; n < len(r.routes) && r.routes[n] != nil {
+		return r.routes[n]
+	}
+	return r.routes[0]
 }
 
 // token says that s is a token of RFC 9110, 5.6.2.

@@ -143,18 +143,6 @@ func TestEveryAnswerLeavesWithTheProfile(t *testing.T) {
 	}
 }
 
-func TestNoProfileNamesAnEndpointOrOnlyReports(t *testing.T) {
-	for _, profile := range []string{"strict", "compat", "api"} {
-		got := exchange{config: headers.Config{Profile: profile}, x: secure}.do(t)
-		for name, values := range got.Header {
-			text := strings.ToLower(name + strings.Join(values, ","))
-			if strings.Contains(text, "report") || strings.Contains(text, "strict-transport") {
-				t.Errorf("%s: got %s: %q", profile, name, values)
-			}
-		}
-	}
-}
-
 func TestUpgradeInsecureRequestsStaysAwayFromLocalNames(t *testing.T) {
 	for host, want := range map[string]bool{"own.example": true, "localhost:8443": false, "a.localhost": false, "app.test": false, "127.0.0.1:8443": false, "[::1]:8443": false, "test.example": true} {
 		got := exchange{x: secure, host: host}.do(t)

@@ -7,12 +7,16 @@ import (
 	"strings"
 
 	"hauberk.dev/guard"
+	"hauberk.dev/internal/origin"
 )
 
 // policy is a Content-Security-Policy that we send.
 type policy struct {
 	text       []string // shared by all answers, never written to
 	directives []directive
+	// exact: what it signs was reviewed, or is of this answer alone, so that
+	// no other signature of the app's is as good.
+	exact bool
 }
 
 type directive struct {
@@ -20,7 +24,33 @@ type directive struct {
 	sources []string
 }
 
-func newPolicy(text string) policy { return policy{[]string{text}, parsePolicy(text)} }
+func newPolicy(text string) policy {
+	return policy{text: []string{text}, directives: parsePolicy(text)}
+}
+
+// policies are one policy for names on the net and one for local names, where
+// nothing may be upgraded to TLS that is not there.
+type policies struct {
+	net, local policy
+	differ     bool
+}
+
+func both(text string, exact bool) policies {
+	p := policies{net: newPolicy(text)}
+	if p.differ = p.net.has("upgrade-insecure-requests"); p.differ {
+		p.local = newPolicy(p.net.without("upgrade-insecure-requests"))
+	}
+	p.net.exact, p.local.exact = exact, exact
+	return p
+}
+
+// at returns the policy for answers of host.
+func (p *policies) at(host string) *policy {
+	if p.differ && origin.Local(host) {
+		return &p.local
+	}
+	return &p.net
+}
 
 // parsePolicy reads one policy (CSP Level 3, 2.2.1): of two directives of one
 // name the first counts.
@@ -102,14 +132,16 @@ func (p *policy) heldBy(app []directive) bool {
 			continue
 		}
 		theirs, found := effective(app, chain)
-		if !found || !within(theirs, ours, chain[0]) {
+		if !found || !within(theirs, ours, chain[0], p.exact) {
 			return false
 		}
 	}
 	for _, d := range p.directives {
 		switch d.name {
+		case "report-to", "report-uri":
+			// Who is told of a violation allows nothing.
 		case "base-uri", "form-action", "frame-ancestors", "sandbox":
-			if theirs, found := find(app, d.name); !found || !within(theirs, d.sources, d.name) {
+			if theirs, found := find(app, d.name); !found || !within(theirs, d.sources, d.name, p.exact) {
 				return false
 			}
 		default:
@@ -150,11 +182,11 @@ func effective(all []directive, chain []string) ([]string, bool) {
 // within says that theirs allow nothing that ours do not. Names are compared
 // as written: a policy that says the same in other words gets ours beside it,
 // which costs bytes and nothing else.
-func within(theirs, ours []string, name string) bool {
+func within(theirs, ours []string, name string, exact bool) bool {
 	if len(theirs) == 1 && name != "sandbox" && strings.EqualFold(theirs[0], "'none'") {
 		return true
 	}
-	signed := (strings.HasPrefix(name, "script-src") || strings.HasPrefix(name, "style-src")) && slices.ContainsFunc(theirs, isSigned) && slices.ContainsFunc(ours, isSigned)
+	signed := !exact && (strings.HasPrefix(name, "script-src") || strings.HasPrefix(name, "style-src")) && slices.ContainsFunc(theirs, isSigned) && slices.ContainsFunc(ours, isSigned)
 	dynamic := slices.ContainsFunc(theirs, isDynamic) && slices.ContainsFunc(ours, isDynamic)
 	for _, s := range theirs {
 		keyword := s

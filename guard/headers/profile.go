@@ -12,9 +12,39 @@ import (
 
 // profile is what a set of headers says, in the order in which it is sent.
 type profile struct {
-	csp, features string
-	values        [][2]string
+	// csp is the policy of every answer; watched is the stricter one that pages
+	// carry as Report-Only, "" for none.
+	csp, watched string
+	// signed is the policy of a page that uses the nonce of its answer; noncePlace
+	// stands where the nonce goes. "": no nonce is handed to the app.
+	signed   string
+	features string
+	values   [][2]string
+	// pages are sent with pages only, where the app says nothing.
+	pages [][2]string
+	// silent: no reports are asked for.
+	silent bool
 }
+
+// strictCSP is the policy of an app that is written for it. A page that uses
+// the nonce of its answer gets signedCSP: its own inline code runs, and what
+// that loads, and nothing else, not even a file of the site itself.
+const (
+	noncePlace = "'nonce-R'"
+	restCSP    = "img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; media-src 'self'; worker-src 'self'; " +
+		"frame-src 'self'; object-src 'none'; "
+	endCSP    = "base-uri 'none'; form-action 'self'; frame-ancestors 'none'; upgrade-insecure-requests"
+	strictCSP = "default-src 'none'; script-src 'self'; style-src 'self'; " + restCSP + endCSP
+	signedCSP = "default-src 'none'; script-src " + noncePlace + " 'strict-dynamic'; style-src 'self' " + noncePlace + "; " + restCSP + endCSP
+)
+
+// coepOnly asks what an isolated page would lose, trustedTypes which scripts
+// write markup as text, integrityOnly which scripts come without their digest.
+const (
+	coepOnly      = `credentialless; report-to="hauberk"`
+	trustedTypes  = "require-trusted-types-for 'script'"
+	integrityOnly = "blocked-destinations=(script), endpoints=(hauberk)"
+)
 
 const (
 	nosniff   = "X-Content-Type-Options"
@@ -29,6 +59,11 @@ const (
 	flash     = "X-Permitted-Cross-Domain-Policies"
 	cspHeader = "Content-Security-Policy"
 	features  = "Permissions-Policy"
+
+	cspOnly   = "Content-Security-Policy-Report-Only"
+	embedOnly = "Cross-Origin-Embedder-Policy-Report-Only"
+	integrity = "Integrity-Policy-Report-Only"
+	endpoints = "Reporting-Endpoints"
 )
 
 // denied are the features that no profile leaves to anyone, asked those that
@@ -62,13 +97,11 @@ func featureList(askedFor string) string {
 	return strings.Join(all, ", ")
 }
 
-// profiles are fixed values. script-src is 'self' as long as the chain makes
-// no nonces; no profile names an endpoint for reports.
+// profiles are fixed values. The policy of learned comes from its lock.
 var profiles = map[string]profile{
 	"strict": {
-		csp: "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; " +
-			"manifest-src 'self'; media-src 'self'; worker-src 'self'; frame-src 'self'; object-src 'none'; base-uri 'none'; " +
-			"form-action 'self'; frame-ancestors 'none'; upgrade-insecure-requests",
+		csp: strictCSP, signed: signedCSP, watched: trustedTypes,
+		pages:    [][2]string{{embedOnly, coepOnly}, {integrity, integrityOnly}},
 		features: featureList("()"),
 		values: [][2]string{
 			{nosniff, "nosniff"}, {frames, "DENY"}, {referrer, "strict-origin-when-cross-origin"}, {opener, "same-origin"},
@@ -77,20 +110,27 @@ var profiles = map[string]profile{
 	},
 	"compat": {
 		csp:      "object-src 'none'; base-uri 'self'; frame-ancestors 'self'",
+		watched:  strictCSP,
 		features: featureList("(self)"),
-		values: [][2]string{
-			{nosniff, "nosniff"}, {frames, "SAMEORIGIN"}, {referrer, "strict-origin-when-cross-origin"}, {opener, "same-origin-allow-popups"},
-			{resource, "same-origin"}, {agents, "?1"}, {auditor, "0"}, {flash, "none"},
-		},
+		values:   compatValues,
+	},
+	"learned": {
+		features: featureList("(self)"),
+		values:   compatValues,
 	},
 	"api": {
 		csp:      "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; sandbox",
-		features: featureList("()"),
+		features: featureList("()"), silent: true,
 		values: [][2]string{
 			{nosniff, "nosniff"}, {frames, "DENY"}, {referrer, "no-referrer"}, {opener, "same-origin"}, {resource, "same-origin"},
 			{embedder, "require-corp"}, {agents, "?1"}, {auditor, "0"}, {prefetch, "off"}, {flash, "none"},
 		},
 	},
+}
+
+var compatValues = [][2]string{
+	{nosniff, "nosniff"}, {frames, "SAMEORIGIN"}, {referrer, "strict-origin-when-cross-origin"}, {opener, "same-origin-allow-popups"},
+	{resource, "same-origin"}, {agents, "?1"}, {auditor, "0"}, {flash, "none"},
 }
 
 // override builds the route's values from the profile and the operator's own.
@@ -99,7 +139,11 @@ func (rt *route) override(p profile, by map[string]string) error {
 	for _, v := range p.values {
 		values[v[0]] = v[1]
 	}
-	values[cspHeader], values[features] = p.csp, p.features
+	values[cspHeader], values[features] = p.reported(p.csp), p.features
+	if p.watched != "" && !p.silent {
+		// Browsers warn of upgrade-insecure-requests here, which reports nothing.
+		values[cspOnly] = p.reported(newPolicy(p.watched).without("upgrade-insecure-requests"))
+	}
 	var errs []error
 	for _, written := range slices.Sorted(maps.Keys(by)) {
 		name := textproto.CanonicalMIMEHeaderKey(written)
@@ -108,15 +152,17 @@ func (rt *route) override(p profile, by map[string]string) error {
 			continue
 		}
 		values[name] = by[written]
+		if name == cspHeader {
+			p.signed = "" // the operator's policy has no place for a nonce
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		text := values[name]
 		switch name {
 		case cspHeader:
-			rt.csp = newPolicy(text)
-			if rt.csp.has("upgrade-insecure-requests") {
-				rt.local = newPolicy(rt.csp.without("upgrade-insecure-requests"))
-			}
+			rt.csp = both(text, rt.profile == "learned")
+		case cspOnly:
+			rt.watched = text
 		case features:
 			rt.features = newPermissions(text)
 		default:
@@ -125,7 +171,21 @@ func (rt *route) override(p profile, by map[string]string) error {
 			rt.values = append(rt.values, v)
 		}
 	}
+	if p.signed != "" {
+		rt.signed = both(p.reported(p.signed), true)
+	}
+	if !p.silent {
+		rt.pages, rt.endpoint = p.pages, []string{`hauberk="` + ReportPath + `"`}
+	}
 	return errors.Join(errs...)
+}
+
+// reported adds where reports go. The operator's own policies stay as they are.
+func (p profile) reported(text string) string {
+	if p.silent {
+		return text
+	}
+	return text + "; report-to hauberk; report-uri " + ReportPath
 }
 
 // sendable says what is wrong with a value that the operator gives.
@@ -136,7 +196,7 @@ func sendable(name, text string) error {
 		}
 	}
 	switch name {
-	case cspHeader:
+	case cspHeader, cspOnly:
 		return newPolicy(text).valid()
 	case features:
 		if _, ok := parsePermissions([]string{text}); !ok {
@@ -146,7 +206,7 @@ func sendable(name, text string) error {
 	}
 	known, ok := ranks[name]
 	if !ok {
-		return fmt.Errorf("no such header in any profile: want one of %s, %s, %s", cspHeader, features, strings.Join(slices.Sorted(maps.Keys(ranks)), ", "))
+		return fmt.Errorf("no such header in any profile: want one of %s, %s, %s, %s", cspHeader, cspOnly, features, strings.Join(slices.Sorted(maps.Keys(ranks)), ", "))
 	}
 	if _, ok := known.of(text); !ok {
 		return fmt.Errorf("%q is not a value of it: want one of %s", text, strings.Join(slices.Sorted(maps.Keys(known.order)), ", "))

@@ -4,7 +4,9 @@ import cookieSession from 'cookie-session';
 import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import { api } from './api.js';
+import { clock } from './clock.js';
 import { downloads } from './downloads.js';
+import { nonce } from './nonce.js';
 import { notebook } from './notebook.js';
 import { people } from './people.js';
 import { streams } from './streams.js';
@@ -28,11 +30,13 @@ export function createApp() {
     maxAge: 8 * 60 * 60 * 1000,
   }));
 
+  app.use(nonce);
   app.use(people());
   app.use(notebook());
   app.use(uploads());
   app.use(downloads());
   app.use(streams());
+  app.use(clock());
   app.use('/api', api());
 
   app.get('/crash', () => {

@@ -1,8 +1,14 @@
 // The pages of the notebook: front page, notes, search.
 import express from 'express';
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import * as notes from './notes.js';
 import { requireUser } from './people.js';
 import { page, html } from './page.js';
+
+// The browser runs front.js only if it is this very file.
+const front = readFileSync(new URL('../public/front.js', import.meta.url));
+const digest = `sha384-${createHash('sha384').update(front).digest('base64')}`;
 
 const list = (found) => (found.length === 0
   ? html`<p class="hint">Nothing here.</p>`
@@ -28,9 +34,18 @@ export function notebook() {
   const router = express.Router();
   const read = express.urlencoded({ extended: false, limit: '64kb' });
 
-  router.get('/', (req, res) => res.send(page(req, 'Welcome', html`
+  router.get('/', (req, res) => {
+    const again = Boolean(req.session.visited);
+    req.session.visited = true;
+    res.send(page(req, again ? 'Welcome back' : 'Welcome', html`
 <p class="lead">A shared notebook: read what others wrote, search it, log in to write.</p>
-<h2>Latest</h2>${list(notes.all().slice(-3).reverse())}`)));
+<p class="hint" id="greeting">Press / to search.</p>
+<h2>Latest</h2>${list(notes.all().slice(-3).reverse())}
+<script nonce="${res.locals.cspNonce}">
+  document.getElementById('greeting').textContent += new Date().getHours() < 12 ? ' Good morning.' : ' Good day.';
+</script>
+<script src="/front.js" integrity="${digest}" nonce="${res.locals.cspNonce}" defer></script>`));
+  });
 
   router.get('/search', (req, res) => {
     res.send(found(req, typeof req.query.q === 'string' ? req.query.q : ''));

@@ -1,5 +1,6 @@
 // One layout for all pages, and a template tag that escapes what it is given.
-// Scripts and styles are files, so that a strict Content-Security-Policy fits.
+// Scripts and styles are files, but for those of clock.js, so that a strict
+// Content-Security-Policy fits.
 
 class Markup {
   constructor(text) { this.text = text; }
@@ -24,6 +25,7 @@ const links = [
   ['/upload', 'Upload'],
   ['/downloads', 'Downloads'],
   ['/live', 'Live'],
+  ['/clock', 'Clock'],
 ];
 
 export function page(req, title, body) {

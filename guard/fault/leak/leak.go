@@ -100,6 +100,14 @@ func (s *Scanner) Close() error {
 	return nil
 }
 
+// skip says that bytes were left out which hold no part of a trace: what comes
+// now is another line, far from the last.
+func (s *Scanner) skip() {
+	s.text.end()
+	s.endLine()
+	s.lines += near + 1
+}
+
 // Found returns the first finding.
 func (s *Scanner) Found() (Finding, bool) { return s.found, s.found.Kind != "" }
 

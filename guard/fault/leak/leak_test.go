@@ -70,7 +70,7 @@ func TestWhatIsFoundDoesNotDependOnHowTheBodyIsSplit(t *testing.T) {
 				body = body[:4<<10]
 				want, found = leak.Scan(mediaType(name), body)
 			}
-			for i := 0; i < len(body); i += 1 + len(body)/700 {
+			for i := 0; i < len(body); i += 1 + len(body)/100 {
 				s := leak.New(mediaType(name))
 				s.Write(body[:i])
 				s.Write(body[i:])

@@ -1,0 +1,166 @@
+package leak
+
+import (
+	"encoding/binary"
+	"slices"
+	"strings"
+)
+
+// sieve tells blocks in which an anchor stands from those in which none does,
+// at a fraction of a nanosecond a byte. An anchor is a piece of what a sign
+// wants, as it stands in the answer before it is undressed: long enough, rare,
+// and without letters that HTML or JSON would write in another way.
+//
+// It looks at four bytes in every second place. Of each anchor the four bytes
+// at one place and those at the next are known, so that one of the two is
+// looked at wherever the anchor begins. What is known this way is then
+// compared letter by letter.
+type sieve struct {
+	known [sieveSize]uint8  // 1 where lists has any
+	list  [sieveSize]uint16 // by slot, its place in lists
+	lists [][]piece         // the first one is empty
+	long  int               // of the longest anchor
+}
+
+const (
+	sieveBits = 16
+	sieveSize = 1 << sieveBits
+	stride    = 2
+	gram      = 4
+	maxAnchor = 64
+)
+
+// piece is where four bytes stand in an anchor.
+type piece struct {
+	anchor string
+	offset int
+	exact  bool
+}
+
+// slot folds four bytes; 0x20 does more to other bytes than to letters, but the
+// same on both sides.
+func slot(v uint32) uint32 { return ((v | 0x20202020) * 0x9E3779B1) >> (32 - sieveBits) }
+
+func newSieve(exact, folded []string) *sieve {
+	s := &sieve{lists: make([][]piece, 1)}
+	for i, list := range [][]string{exact, folded} {
+		for _, a := range list {
+			for _, one := range endings(a) {
+				s.add(one, i == 0)
+			}
+		}
+	}
+	return s
+}
+
+// endings returns an anchor once for each byte that its last may be: "#" stands
+// for a digit, "@" for a letter or digit.
+func endings(anchor string) []string {
+	var last string
+	switch anchor[len(anchor)-1] {
+	case '#':
+		last = "0123456789"
+	case '@':
+		last = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	default:
+		return []string{anchor}
+	}
+	var all []string
+	for _, c := range strings.Split(last, "") {
+		all = append(all, anchor[:len(anchor)-1]+c)
+	}
+	return all
+}
+
+// add knows anchor by its two rarest neighbouring places.
+func (s *sieve) add(anchor string, exact bool) {
+	best, place := -1, 0
+	for o := range max(0, len(anchor)-gram-stride+2) {
+		if r := min(rarity(anchor[o:o+gram]), rarity(anchor[o+1:o+1+gram])); r > best {
+			best, place = r, o
+		}
+	}
+	if best < 0 {
+		panic("leak: the anchor " + anchor + " is too short")
+	}
+	for o := place; o < place+stride; o++ {
+		n := slot(binary.LittleEndian.Uint32([]byte(anchor[o : o+gram])))
+		if s.known[n] == 0 {
+			s.known[n], s.list[n] = 1, uint16(len(s.lists))
+			s.lists = append(s.lists, nil)
+		}
+		at := s.list[n]
+		s.lists[at] = append(s.lists[at], piece{anchor, o, exact})
+	}
+	if s.long = max(s.long, len(anchor)); s.long > maxAnchor {
+		panic("leak: the anchor " + anchor + " is too long")
+	}
+}
+
+// rarity weighs what seldom stands in pages: marks and digits before letters,
+// the letters of Latin words last.
+func rarity(text string) int {
+	r := 0
+	for _, c := range []byte(text) {
+		switch {
+		case c == ' ':
+		case !isLetter(c):
+			r += 3
+		case slices.Contains([]byte("jkqvwxyz"), c|0x20):
+			r += 2
+		default:
+			r++
+		}
+	}
+	return r
+}
+
+// find says whether an anchor stands in b.
+func (s *sieve) find(b []byte) bool {
+	i := 0
+	for ; i+8 <= len(b); i += 3 * stride {
+		v := binary.LittleEndian.Uint64(b[i:])
+		n0, n1, n2 := slot(uint32(v)), slot(uint32(v>>16)), slot(uint32(v>>32))
+		if s.known[n0]|s.known[n1]|s.known[n2] == 0 {
+			continue
+		}
+		if s.stands(b, i, n0) || s.stands(b, i+stride, n1) || s.stands(b, i+2*stride, n2) {
+			return true
+		}
+	}
+	for ; i+gram <= len(b); i++ {
+		if s.stands(b, i, slot(binary.LittleEndian.Uint32(b[i:]))) {
+			return true
+		}
+	}
+	return false
+}
+
+// stands compares the anchors of slot n with what is around b[i].
+func (s *sieve) stands(b []byte, i int, n uint32) bool {
+	list := s.lists[s.list[n]]
+	for k := range list {
+		p := &list[k]
+		begin := i - p.offset
+		if begin >= 0 && begin+len(p.anchor) <= len(b) && p.is(b[begin:begin+len(p.anchor)]) {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *piece) is(b []byte) bool {
+	if p.exact {
+		return string(b) == p.anchor
+	}
+	for i := range b {
+		c := b[i]
+		if 'A' <= c && c <= 'Z' {
+			c |= 0x20
+		}
+		if c != p.anchor[i] {
+			return false
+		}
+	}
+	return true
+}
