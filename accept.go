@@ -14,14 +14,15 @@ import (
 // order is: who may connect at all, the PROXY header, the cap of connections,
 // TLS.
 func (s *Server) admit(c net.Conn, d door) {
-	p := s.chain.peer(c.RemoteAddr().String())
+	chain := s.now().chain
+	p := chain.peer(c.RemoteAddr().String())
 	if (d.named || d.relays) && !p.relay {
-		s.chain.harden.Stranger(p.addr)
+		chain.harden.Stranger(p.addr)
 		c.Close()
 		return
 	}
 	counted := &countedConn{Conn: c, peer: p}
-	counted.release = sync.OnceFunc(func() { s.forget(counted) })
+	counted.release = sync.OnceFunc(func() { s.depart(counted) })
 	if !d.named && !s.count(counted, p.relay) {
 		return
 	}
@@ -43,8 +44,8 @@ func (s *Server) admit(c net.Conn, d door) {
 	}()
 }
 
-// forget gives the place of a closed connection back.
-func (s *Server) forget(c *countedConn) {
+// depart gives the place of a closed connection back.
+func (s *Server) depart(c *countedConn) {
 	s.mu.Lock()
 	delete(s.conns, c)
 	leave := c.leave
@@ -57,8 +58,9 @@ func (s *Server) forget(c *countedConn) {
 
 // sniff tells TLS from clear text by the first byte.
 func (s *Server) sniff(c *countedConn) {
+	g := s.now()
 	var first [1]byte
-	c.SetReadDeadline(time.Now().Add(s.timeout))
+	c.SetReadDeadline(time.Now().Add(g.timeout))
 	if _, err := c.Read(first[:]); err != nil {
 		c.Close()
 		return
@@ -69,8 +71,8 @@ func (s *Server) sniff(c *countedConn) {
 		s.put(&clearConn{s.hooked(p), c.peer})
 		return
 	}
-	t := tls.Server(p, s.tls)
-	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)
+	t := tls.Server(p, g.listens)
+	ctx, cancel := context.WithTimeout(context.Background(), g.timeout)
 	defer cancel()
 	if err := t.HandshakeContext(ctx); err != nil {
 		c.Close()
@@ -89,17 +91,23 @@ func (s *Server) sniff(c *countedConn) {
 
 func (s *Server) clear(c *countedConn) { s.put(&clearConn{s.hooked(c), c.peer}) }
 
-// put hands a connection to net/http.
+// put hands a connection to net/http, by the gate that is open.
 func (s *Server) put(c net.Conn) {
 	if s.draining.Load() {
 		s.fresh.Store(inner(c), true)
 	}
-	s.queue.put(c)
+	for g := s.now().gate; !g.take(c); g = s.now().gate {
+		if g == s.now().gate { // no other has opened: the server stops
+			s.fresh.Delete(inner(c))
+			c.Close()
+			return
+		}
+	}
 }
 
 // hooked puts the rooms' hooks around a connection of HTTP/1.
 func (s *Server) hooked(c net.Conn) net.Conn {
-	for _, p := range s.chain.Principles() {
+	for _, p := range s.now().chain.Principles() {
 		if p.Conn != nil {
 			c = p.Conn(c)
 		}

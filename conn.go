@@ -10,7 +10,7 @@ import (
 )
 
 // queue is the listener from which net/http takes connections that have shaken
-// hands. It holds none: put waits for Accept.
+// hands. It holds none: put waits for Accept, and is false once it is closed.
 type queue struct {
 	conns  chan net.Conn
 	closed chan struct{}
@@ -21,11 +21,12 @@ func newQueue() *queue {
 	return &queue{conns: make(chan net.Conn), closed: make(chan struct{})}
 }
 
-func (q *queue) put(c net.Conn) {
+func (q *queue) put(c net.Conn) bool {
 	select {
 	case q.conns <- c:
+		return true
 	case <-q.closed:
-		c.Close()
+		return false
 	}
 }
 

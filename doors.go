@@ -55,7 +55,7 @@ func (s *Server) count(c *countedConn, exempt bool) bool {
 	if exempt {
 		return true
 	}
-	release, ok := s.chain.harden.Accept(c.peer.addr)
+	release, ok := s.now().chain.harden.Accept(c.peer.addr)
 	if !ok {
 		c.Close()
 		return false
@@ -72,18 +72,18 @@ func (s *Server) count(c *countedConn, exempt bool) bool {
 
 // name reads the PROXY header of a connection and counts it as its client's.
 func (s *Server) name(c *countedConn) bool {
-	c.Conn.SetReadDeadline(time.Now().Add(s.timeout))
+	c.Conn.SetReadDeadline(time.Now().Add(s.now().timeout))
 	r := bufio.NewReaderSize(c.Conn, 256)
 	addr, of, err := readPROXY(r)
 	if err != nil {
-		s.chain.harden.Unnamed(c.peer.addr, err)
+		s.now().chain.harden.Unnamed(c.peer.addr, err)
 		c.Close()
 		return false
 	}
 	c.Conn.SetReadDeadline(time.Time{})
 	c.peer.named, c.peer.relay, c.rest = true, false, r
 	if of == itsClient {
-		c.peer.addr, c.peer.relay = addr, s.chain.proxies.contain(addr)
+		c.peer.addr, c.peer.relay = addr, s.now().chain.proxies.contain(addr)
 	}
 	return s.count(c, c.peer.relay || of == itself)
 }

@@ -38,6 +38,7 @@ type Chain struct {
 	proxies    prefixes
 	exceptions []exception
 	log        *slog.Logger
+	events     *events
 	running    atomic.Bool
 
 	monitor *monitor.Room
@@ -67,7 +68,7 @@ func build(c Config, s *store.Store, unlistened bool) (*Chain, error) {
 	if c.HTTPS.Port == 0 {
 		c.HTTPS.Port = tlsPort(c.Listen)
 	}
-	ch := &Chain{config: c, log: c.Logger}
+	ch := &Chain{config: c, log: c.Logger, events: &events{also: c.Record}}
 	if ch.log == nil {
 		ch.log = slog.Default()
 	}
@@ -82,13 +83,14 @@ func build(c Config, s *store.Store, unlistened bool) (*Chain, error) {
 	ch.monitor = stand(j, &c.Monitor, func(m monitor.Config) (*monitor.Room, error) {
 		return monitor.New(m, monitor.Options{Log: ch.log, Dir: c.State, Store: s})
 	})
+	ch.events.monitor = ch.monitor
 	ch.headers = stand(j, top.Headers, headers.New)
 	ch.fault = stand(j, top.Fault, fault.New)
-	ch.harden = stand(j, top.Harden, func(h harden.Config) (*harden.Room, error) { return harden.New(h, ch.record) })
+	ch.harden = stand(j, top.Harden, func(h harden.Config) (*harden.Room, error) { return harden.New(h, ch.events.record) })
 	ch.harden.Own(headers.ReportPath)
 	ch.https = stand(j, top.HTTPS, func(h https.Config) (*https.Room, error) {
 		return https.New(h, https.Options{
-			Hosts: ch.sites.tlsNames(), Dir: c.State, Record: ch.record,
+			Hosts: ch.sites.tlsNames(), Dir: c.State, Record: ch.events.record,
 			NoListener: unlistened || j.wrong[top.HTTPS] || c.Listen == NoListen, AllowLoopbackClear: true,
 			Clear: c.HTTP != "" || c.ProxyHTTP != "",
 		})
@@ -131,16 +133,23 @@ func stand[C, R any](j *judgement, section *C, open func(C) (*R, error)) *R {
 	return room
 }
 
+// events takes the events of all rooms. It is apart from the chain so that a
+// request which outlives its chain does not keep it.
+type events struct {
+	monitor *monitor.Room
+	also    func(guard.Event)
+}
+
 // record takes the events of every room.
-func (c *Chain) record(e guard.Event) {
+func (v *events) record(e guard.Event) {
 	if e.Time.IsZero() {
 		e.Time = time.Now()
 	}
-	if c.monitor != nil {
-		c.monitor.Record(e)
+	if v.monitor != nil {
+		v.monitor.Record(e)
 	}
-	if c.config.Record != nil {
-		c.config.Record(e)
+	if v.also != nil {
+		v.also(e)
 	}
 }
 
@@ -206,7 +215,7 @@ func (c *Chain) enter(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := &guard.Exchange{
 			ID: newID(), Start: time.Now(), Method: r.Method, Route: c.sites.top,
-			Stall: c.harden.Idle(), Sink: c.record, Excuse: c.excuse,
+			Stall: c.harden.Idle(), Sink: c.events.record, Excuse: c.excuse,
 		}
 		var direct bool
 		x.Client, x.Secure, direct = c.sender(r)
@@ -283,22 +292,16 @@ func (c *Chain) Run(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	ends := make(chan error)
-	n := 0
+	return c.run(ctx, func(*guard.Principle) bool { return true })
+}
+
+// run does the background work of the rooms that which chooses.
+func (c *Chain) run(ctx context.Context, which func(*guard.Principle) bool) error {
+	var work []func(context.Context) error
 	for _, p := range c.Principles() {
-		if p.Run != nil {
-			n++
-			go func() { ends <- p.Run(ctx) }()
+		if p.Run != nil && which(p) {
+			work = append(work, p.Run)
 		}
 	}
-	var errs []error
-	for range n {
-		if err := <-ends; err != nil && !errors.Is(err, context.Canceled) {
-			errs = append(errs, err)
-			cancel()
-		}
-	}
-	return errors.Join(errs...)
+	return together(ctx, work)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -37,8 +38,13 @@ func (c *Chain) Notes() []string {
 			}
 		}
 	}
-	for i := range c.exceptions {
-		notes = append(notes, c.exceptions[i].note(i))
+	for i := 0; i < len(c.exceptions); {
+		n := 1
+		for i+n < len(c.exceptions) && c.exceptions[i].alike(&c.exceptions[i+n]) {
+			n++
+		}
+		notes = append(notes, note(c.exceptions[i:i+n], i))
+		i += n
 	}
 	return notes
 }
@@ -72,8 +78,15 @@ func named(room string, lines []string) []string {
 	return out
 }
 
-// note says what an exception lets through, or that it has lapsed.
-func (e *exception) note(i int) string {
+// alike says that two exceptions hold and differ in the rule alone.
+func (e *exception) alike(o *exception) bool {
+	return time.Now().Before(e.Until) && e.On == o.On && e.Field == o.Field && e.Because == o.Because && e.Until.Equal(o.Until)
+}
+
+// note says what exceptions let through that are alike, or that they have
+// lapsed. The first is number i.
+func note(same []exception, i int) string {
+	e := &same[0]
 	where := "everywhere"
 	if e.On != "" {
 		where = "on " + strconv.Quote(e.On)
@@ -82,6 +95,16 @@ func (e *exception) note(i int) string {
 		where += ", field " + strconv.Quote(e.Field)
 	}
 	until := e.Until.Format(time.DateOnly)
+	if e.Until.Truncate(24*time.Hour) != e.Until {
+		until = e.Until.Local().Format(time.DateTime)
+	}
+	if len(same) > 1 {
+		var rules []string
+		for _, one := range same {
+			rules = append(rules, one.Rule)
+		}
+		return fmt.Sprintf("exceptions: %d rules are not enforced %s until %s: %s: %s", len(same), where, until, strconv.Quote(e.Because), strings.Join(rules, ", "))
+	}
 	if !time.Now().Before(e.Until) {
 		return fmt.Sprintf("exceptions[%d]: %s %s has lapsed on %s: the rule applies again", i, e.Rule, where, until)
 	}

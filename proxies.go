@@ -87,7 +87,7 @@ func (c *Chain) sender(r *http.Request) (client netip.Addr, secure, direct bool)
 	if !ok {
 		p = c.peer(r.RemoteAddr)
 	}
-	if !p.relay {
+	if !p.relay || !c.proxies.contain(p.addr) { // a reload may have withdrawn the trust
 		return p.addr, r.TLS != nil, !p.named
 	}
 	client = forwardedFor(r.Header["X-Forwarded-For"], p.addr, c.proxies)

@@ -168,6 +168,7 @@ var elsewhere = map[string][2]string{
 	"monitor.private-listener": {"guard/monitor/monitor_test.go", "TestThePrivateListenerOnTCPAnswersLoopbackNamesOnly"},
 	"monitor.not-ready":        {"guard/monitor/monitor_test.go", "TestThePrivateListenerIsASocketForItsOwner"},
 	"monitor.dropped":          {"guard/monitor/journal_test.go", "TestWhatTheDiskDoesNotTakeIsCountedAndJournalledLater"},
+	"monitor.reload":           {"swap_test.go", "TestAReloadIsJournalledWhateverCameOfIt"},
 	"fault.unreachable":        {"guard/fault/fault_test.go", "TestAFailedRoundTripBecomesTheRightStatus"},
 	"fault.timeout":            {"guard/fault/fault_test.go", "TestAFailedRoundTripBecomesTheRightStatus"},
 	"fault.internal":           {"rooms_test.go", "TestARoomThatCannotDecideLetsNobodyPass"},

@@ -2,9 +2,7 @@ package hauberk
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
-	"log/slog"
 	"maps"
 	"net"
 	"net/http"
@@ -14,7 +12,6 @@ import (
 	"time"
 
 	"hauberk.dev/guard"
-	"hauberk.dev/guard/harden"
 )
 
 // drainTime is how long a stopping server goes on accepting while every
@@ -42,11 +39,7 @@ func tlsPort(addr string) int {
 // Server is the chain with its listener: TLS and clear text on one port,
 // HTTP/2 to net/http, HTTP/1 through the check of the wire.
 type Server struct {
-	chain    *Chain
-	http     *http.Server
-	tls      *tls.Config
-	timeout  time.Duration // of the first byte and of the handshake
-	queue    *queue
+	current  atomic.Pointer[generation]
 	draining atomic.Bool
 	fresh    sync.Map // connections accepted while draining, not yet asked anything
 	silent   sync.Map // connections that net/http has, and that have sent nothing
@@ -56,8 +49,12 @@ type Server struct {
 	begun    atomic.Bool
 	ended    chan struct{}
 	failure  error // of that work, once ended is closed
+	swapping sync.Mutex
+	claimed  bool // it is known whether the first chain's background work is ours
+	ours     bool
 
 	mu         sync.Mutex
+	gates      map[*gate]bool // that have connections, or get new ones
 	listeners  map[net.Listener]bool
 	conns      map[*countedConn]bool // all that are open
 	accepting  sync.WaitGroup
@@ -68,45 +65,17 @@ type Server struct {
 
 // Server puts the chain around h, and a listener before it.
 func (c *Chain) Server(h http.Handler) *Server {
-	s := &Server{
-		chain: c, tls: c.https.TLS(), timeout: c.harden.HeaderTime(),
-		queue: newQueue(), listeners: map[net.Listener]bool{}, conns: map[*countedConn]bool{}, ended: make(chan struct{}),
-	}
+	s := &Server{gates: map[*gate]bool{}, listeners: map[net.Listener]bool{}, conns: map[*countedConn]bool{}, ended: make(chan struct{})}
 	s.work, s.end = context.WithCancel(context.Background())
-	s.http = &http.Server{
-		Handler:                      c.enter(s.drain(c.rooms(h))),
-		DisableGeneralOptionsHandler: true,
-		ErrorLog:                     slog.NewLogLogger(c.log.Handler(), slog.LevelDebug),
-		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
-			bare := inner(conn)
-			return c.harden.Context(guard.WithConn(withPeer(ctx, conn), bare), bare)
-		},
-		ConnState: func(conn net.Conn, state http.ConnState) {
-			if state != http.StateNew {
-				s.silent.Delete(conn)
-			}
-			switch state {
-			case http.StateNew:
-				s.silent.Store(conn, true)
-			case http.StateHijacked:
-				harden.Hijacked(inner(conn))
-				s.fresh.Delete(inner(conn))
-			case http.StateClosed:
-				s.fresh.Delete(inner(conn))
-			}
-		},
-	}
-	for _, p := range c.Principles() {
-		if p.Server != nil {
-			p.Server(s.http)
-		}
-	}
+	g := s.begin(c, h)
+	s.gates[g.gate] = true
+	s.current.Store(g)
 	return s
 }
 
 // ListenAndServe opens the listeners of the configuration and serves them.
 func (s *Server) ListenAndServe() error {
-	c := s.chain.config
+	c := s.now().chain.config
 	if c.Listen == "" {
 		c.Listen = defaultListen
 	}
@@ -151,12 +120,12 @@ func (s *Server) ListenAndServe() error {
 // Serve accepts TLS, and clear text on the same port, which is redirected or
 // refused. It returns http.ErrServerClosed after Shutdown.
 func (s *Server) Serve(l net.Listener) error {
-	return s.serve(l, door{open: s.sniff, named: s.chain.config.ProxyProtocol})
+	return s.serve(l, door{open: s.sniff, named: s.now().chain.config.ProxyProtocol})
 }
 
 // ServeClear accepts clear text alone: redirects and refusals.
 func (s *Server) ServeClear(l net.Listener) error {
-	return s.serve(l, door{open: s.clear, named: s.chain.config.ProxyProtocol})
+	return s.serve(l, door{open: s.clear, named: s.now().chain.config.ProxyProtocol})
 }
 
 // ServeProxies accepts clear text from trusted proxies alone: they say for
@@ -177,7 +146,7 @@ func (s *Server) serve(l net.Listener, d door) error {
 	s.accepting.Add(1)
 	s.mu.Unlock()
 	defer s.accepting.Done()
-	s.chain.monitor.SetReady(true)
+	s.now().chain.monitor.SetReady(true)
 	for delay := time.Duration(0); ; {
 		c, err := l.Accept()
 		if err != nil {
@@ -200,10 +169,15 @@ func (s *Server) serve(l net.Listener, d door) error {
 // start begins what a server does but once: net/http's loop, and the rooms'
 // background work, whose failure closes the server.
 func (s *Server) start() {
+	s.swapping.Lock()
+	defer s.swapping.Unlock()
 	s.begun.Store(true)
-	go s.http.Serve(s.queue)
+	g := s.now()
+	ours := s.claim()
+	g.ours = g.ours || ours
+	g.gate.serve()
 	go func() {
-		s.failure = s.chain.Run(s.work)
+		s.failure = s.tend(s.work, ours)
 		close(s.ended)
 		if s.failure != nil {
 			s.Close()
@@ -273,7 +247,7 @@ func (s *Server) settle(ctx context.Context) {
 // the requests in flight, until ctx is done.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.draining.Store(true)
-	s.chain.monitor.SetReady(false)
+	s.now().chain.monitor.SetReady(false)
 	select {
 	case <-time.After(drainTime):
 	case <-ctx.Done():
@@ -293,7 +267,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	s.settle(ctx)
 	// net/http would keep these for 5 s, and drop what they ask.
 	s.silent.Range(func(c, _ any) bool { c.(net.Conn).Close(); return true })
-	err := s.http.Shutdown(ctx)
+	err := s.everyGate(func(h *http.Server) error { return h.Shutdown(ctx) })
 	if err == nil {
 		s.cut() // what is left was taken by handlers: tunnels have no end of their own
 	}
@@ -309,7 +283,7 @@ func (s *Server) Close() error {
 		l.Close()
 	}
 	s.mu.Unlock()
-	err := s.http.Close()
+	err := s.everyGate((*http.Server).Close)
 	s.cut()
 	s.rest()
 	return err

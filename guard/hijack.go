@@ -51,10 +51,19 @@ func (c *headConn) Write(p []byte) (int, error) {
 
 func (c *headConn) release(b []byte, n int) (int, error) {
 	c.open, c.buf = true, nil
+	c.w.letGo()
+	c.w = nil
 	if _, err := c.Conn.Write(b); err != nil {
 		return 0, err
 	}
 	return n, nil
+}
+
+// letGo forgets the rooms: a connection that is no longer HTTP may live longer
+// than a chain that is replaced by a reload, and nothing asks them any more.
+func (w *writer) letGo() {
+	w.steps, w.room = nil, [len(w.room)]step{}
+	w.x.Excuse = nil
 }
 
 // CloseWrite passes a half-close on, for handlers that tunnel.

@@ -3,9 +3,11 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"os"
+	"syscall"
 
 	"hauberk.dev"
 	"hauberk.dev/guard"
@@ -25,7 +27,16 @@ type loaded struct {
 
 // load reads a config file. The mistakes in it are settings.Mistakes.
 func load(file string) (loaded, error) {
-	src, err := readSmall(file, settings.MaxSize+1)
+	f, err := openFile(file)
+	if err != nil {
+		return loaded{}, err
+	}
+	defer f.Close()
+	return loadFrom(f, file)
+}
+
+func loadFrom(f *os.File, file string) (loaded, error) {
+	src, err := readAll(f, settings.MaxSize+1)
 	if err != nil {
 		return loaded{}, err
 	}
@@ -33,20 +44,40 @@ func load(file string) (loaded, error) {
 	return loaded{c, file, doc}, err
 }
 
-// readSmall reads a file up to a limit. It refuses what is not a file, since
-// reading a pipe or a device may never end.
+// readSmall reads a file up to a limit.
 func readSmall(file string, limit int64) ([]byte, error) {
-	i, err := os.Stat(file)
+	f, err := openFile(file)
 	if err != nil {
 		return nil, err
 	}
-	if !i.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a file", file)
+	defer f.Close()
+	return readAll(f, limit)
+}
+
+// openFile opens what is a file, since reading a pipe or a device may never
+// end. Without a writer even opening a pipe would wait for ever.
+func openFile(file string) (*os.File, error) {
+	f, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
 	}
-	if i.Size() > limit {
-		return nil, fmt.Errorf("%s is larger than %d bytes", file, limit)
+	i, err := f.Stat()
+	if err == nil && !i.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a file", file)
 	}
-	return os.ReadFile(file)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+func readAll(f *os.File, limit int64) ([]byte, error) {
+	text, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(text)) > limit {
+		err = fmt.Errorf("%s is larger than %d bytes", f.Name(), limit)
+	}
+	return text, err
 }
 
 // build makes the chain and its gateway. Mistakes get the places of their keys.
@@ -63,7 +94,7 @@ func (l loaded) build(s *store.Store) (*hauberk.Chain, http.Handler, error) {
 }
 
 func (l loaded) locate(err error) error {
-	if l.doc == nil {
+	if l.doc == nil || err == nil {
 		return err
 	}
 	return l.doc.Locate(err)

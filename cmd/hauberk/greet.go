@@ -2,6 +2,7 @@ package main
 
 import (
 	"net"
+	"os"
 	"regexp"
 	"strings"
 
@@ -32,6 +33,16 @@ func greet(v voice, l loaded, chain *hauberk.Chain, open sockets) {
 	for _, s := range l.Sites {
 		v.line("  guards    %s for %s", s.To, servedHosts(l.Config, s))
 	}
+	weaknesses(v, l, chain)
+	v.line("  refusals  `hauberk explain INCIDENT%s` tells why", stateFlag(l.State))
+	if exists(https.CAFile(l.State)) {
+		v.line("  CA        %s", https.CAFile(l.State))
+		v.line("            run `hauberk trust%s` once so that browsers believe it", stateFlag(l.State))
+	}
+}
+
+// weaknesses says what is weakened, and what the operator should know.
+func weaknesses(v voice, l loaded, chain *hauberk.Chain) {
 	for _, note := range chain.Notes() {
 		v.line("  %s  %s", v.yellow("weakened"), note)
 	}
@@ -41,11 +52,6 @@ func greet(v voice, l loaded, chain *hauberk.Chain, open sockets) {
 	for _, w := range warnings(l, chain) {
 		v.warn("%s", w)
 	}
-	v.line("  refusals  `hauberk explain INCIDENT%s` tells why", stateFlag(l.State))
-	if exists(https.CAFile(l.State)) {
-		v.line("  CA        %s", https.CAFile(l.State))
-		v.line("            run `hauberk trust%s` once so that browsers believe it", stateFlag(l.State))
-	}
 }
 
 // warnings are what serve says at start and check looks for.
@@ -54,6 +60,11 @@ func warnings(l loaded, chain *hauberk.Chain) []string {
 	for _, to := range upstreams(l.Config) {
 		if port, ok := localPort(to); ok && len(listeners(port)) == 0 && haveProc() {
 			all = append(all, "nothing listens on "+to+" yet: start the app")
+		}
+	}
+	if i, err := os.Stat(l.file); l.file != "" && err == nil {
+		if err := ownOnly(l.file, i); err != nil {
+			all = append(all, "a reload would keep the old configuration: "+err.Error())
 		}
 	}
 	for _, e := range chain.Lapsed() {

@@ -35,6 +35,7 @@ func logCommand() *cobra.Command {
 		Long: "Log reads the journal that serve writes, whether serve runs or not.\n\n" +
 			"  hauberk log tail -f                    the newest events, and those to come\n" +
 			"  hauberk log show --rule csrf --since 1h\n" +
+			"  hauberk log impact                     what would have been refused but for exceptions\n" +
 			"  hauberk log verify                     name what was changed since it was written\n" +
 			"  hauberk log export > events.jsonl      JSON lines, with the sums that chain them",
 		Args: func(c *cobra.Command, args []string) error {
@@ -62,6 +63,7 @@ func logCommand() *cobra.Command {
 		}
 		c.AddCommand(sub)
 	}
+	c.AddCommand(impactCommand())
 	return c
 }
 

@@ -76,7 +76,7 @@ func rootCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(wrongFlag)
-	root.AddCommand(demoCommand(), serveCommand(), checkCommand(), explainCommand(), initCommand(),
+	root.AddCommand(demoCommand(), serveCommand(), reloadCommand(), checkCommand(), explainCommand(), initCommand(),
 		logCommand(), backupCommand(), restoreCommand(), trustCommand(), cspCommand(), schemaCommand(), versionCommand())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

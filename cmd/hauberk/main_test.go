@@ -45,15 +45,22 @@ func TestEveryKeyIsExplained(t *testing.T) {
 	}
 }
 
-// waitFor waits until something accepts connections on an address.
+// waitFor waits until something accepts connections on an address, or until a
+// file is there, whose name has a slash.
 func waitFor(ts *testscript.TestScript, _ bool, args []string) {
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		if strings.Contains(args[0], "/") {
+			if exists(ts.MkAbs(args[0])) {
+				return
+			}
+			continue
+		}
 		if c, err := net.Dial("tcp", args[0]); err == nil {
 			c.Close()
 			return
 		}
 	}
-	ts.Fatalf("nothing accepts connections on %s", args[0])
+	ts.Fatalf("nothing accepts connections on %s, or no such file", args[0])
 }
 
 func TestTheSchemaInTheRepositoryIsTheOneThatIsPrinted(t *testing.T) {

@@ -26,11 +26,15 @@ const stopTime = 25 * time.Second
 type serveFlags struct {
 	to, config                  string
 	listen, http, state, format string
+	observe                     string
 	hosts                       []string
+
+	load     func(file string) (loaded, error)
+	watching observation
 }
 
 func serveCommand() *cobra.Command {
-	var f serveFlags
+	f := serveFlags{load: load}
 	c := &cobra.Command{
 		Use: "serve", Short: "stand in front of an app and guard it", Args: noArgs,
 		Long: "Serve stands in front of an app and guards it.\n\n" +
@@ -47,6 +51,7 @@ func serveCommand() *cobra.Command {
 	s.StringArrayVar(&f.hosts, "host", nil, "a name to serve, repeatable (default localhost, *.localhost, *.test, loopback)")
 	s.StringVar(&f.state, "state", "", "the directory for keys, certificates and events")
 	s.StringVar(&f.format, "log", "", "the format of the log: json or text (default json)")
+	s.StringVar(&f.observe, "observe", "", "excuse every rule that may be excepted for so long, like 14d, and journal what it would have refused")
 	return c
 }
 
@@ -82,17 +87,22 @@ func (f *serveFlags) complete(c *cobra.Command) (loaded, error) {
 	return l, err
 }
 
+// file is the config file that is read, "" for none.
+func (f *serveFlags) file() string {
+	if f.config == "" && f.to == "" {
+		return configFile
+	}
+	return f.config
+}
+
 // read gets the file, or the one site that --to stands for, or both.
 func (f *serveFlags) read(c *cobra.Command) (loaded, error) {
-	file := f.config
+	file := f.file()
 	if !c.Flags().Changed("to") {
-		if file == "" {
-			file = configFile
-			if !exists(file) {
-				return loaded{}, errors.New("there is no " + configFile + " here: run `hauberk init` to write one, or `hauberk serve --to localhost:3000`")
-			}
+		if f.config == "" && !exists(file) {
+			return loaded{}, errors.New("there is no " + configFile + " here: run `hauberk init` to write one, or `hauberk serve --to localhost:3000`")
 		}
-		return load(file)
+		return f.load(file)
 	}
 	to, err := upstream(f.to)
 	if err != nil {
@@ -100,7 +110,7 @@ func (f *serveFlags) read(c *cobra.Command) (loaded, error) {
 	}
 	var l loaded
 	if file != "" {
-		if l, err = load(file); err != nil {
+		if l, err = f.load(file); err != nil {
 			return l, err
 		}
 	}
@@ -121,6 +131,10 @@ func serve(c *cobra.Command, f *serveFlags) error {
 	if err != nil {
 		return err
 	}
+	watch, err := watchFor(f.observe)
+	if err != nil {
+		return err
+	}
 	if l.Logger, err = monitor.Logger(c.OutOrStdout(), l.Log); err != nil {
 		return usage{err}
 	}
@@ -129,8 +143,9 @@ func serve(c *cobra.Command, f *serveFlags) error {
 	if _, _, err := trial.build(nil); err != nil {
 		return err
 	}
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	tty := openTerminal()
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
 	open, err := openAll(l.Config)
 	if err != nil {
@@ -142,14 +157,22 @@ func serve(c *cobra.Command, f *serveFlags) error {
 		return err
 	}
 	defer unlock()
-	if open.secure != nil {
-		l.Listen = open.secure.Addr().String() // redirects name the real port
-	}
 	db, err := openStore(l.State)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
+	if f.watching, err = observe(l.State, watch, time.Now()); err != nil {
+		return err
+	}
+	r := &renewer{c: c, flags: f, first: l, store: db.Store(), said: serving{Process: os.Getpid()}}
+	if open.secure != nil {
+		l.Listen = open.secure.Addr().String() // redirects name the real port
+	}
+	r.listen = l.Listen
+	if err := f.watching.apply(&l, time.Now()); err != nil {
+		return err
+	}
 	chain, app, err := l.build(db.Store())
 	if err != nil {
 		return err
@@ -159,7 +182,13 @@ func serve(c *cobra.Command, f *serveFlags) error {
 		v.warn("%s is here but is not read beside --to: add -c %s", configFile, configFile)
 	}
 	greet(v, l, chain, open)
-	return attend(v, chain.Server(app), open, signals)
+	f.watching.say(v, l.State, time.Now())
+	if err := r.said.write(l.State); err != nil {
+		return fmt.Errorf("open the state directory: %w", err)
+	}
+	defer os.Remove(servingFile(l.State))
+	r.v, r.server = v, chain.Server(app)
+	return attend(r, tty, open, signals)
 }
 
 // sockets are the open listeners of serve; nil where there is none.
@@ -219,8 +248,9 @@ func holder(addr string) string {
 }
 
 // attend serves until a signal or a failure. The first signal waits for open
-// requests, the second does not.
-func attend(v voice, server *hauberk.Server, open sockets, signals <-chan os.Signal) error {
+// requests, the second does not. SIGHUP reloads.
+func attend(r *renewer, tty terminal, open sockets, signals <-chan os.Signal) error {
+	v, server := r.v, r.server
 	ended := make(chan error, 3)
 	if open.secure != nil {
 		go func() { ended <- server.Serve(open.secure) }()
@@ -239,7 +269,11 @@ func attend(v voice, server *hauberk.Server, open sockets, signals <-chan os.Sig
 			}
 			server.Close()
 			return err
-		case <-signals:
+		case s := <-signals:
+			if s == syscall.SIGHUP && !tty.gone() {
+				r.renew()
+				continue
+			}
 			return stop(v, server, signals)
 		}
 	}
@@ -260,8 +294,8 @@ func stop(v voice, server *hauberk.Server, signals <-chan os.Signal) error {
 				return fmt.Errorf("stopped with requests still open: %w", err)
 			}
 			return nil
-		case <-signals:
-			if time.Since(first) < oneWish {
+		case s := <-signals:
+			if s == syscall.SIGHUP || time.Since(first) < oneWish {
 				continue // npm, make and a terminal send the same wish twice
 			}
 			server.Close()

@@ -58,6 +58,8 @@ func namedState(c *cobra.Command, flag, config string) (string, error) {
 // errInUse says that another process holds a state directory.
 var errInUse = errors.New("is in use by another hauberk")
 
+func lockOf(dir string) string { return filepath.Join(dir, "lock") }
+
 // lockState makes dir where it is missing and holds it until unlock is called.
 // Two processes on one state would overwrite each other's events.
 func lockState(dir string) (unlock func(), err error) {
@@ -67,7 +69,7 @@ func lockState(dir string) (unlock func(), err error) {
 	if err := private(dir); err != nil {
 		return nil, err
 	}
-	name := filepath.Join(dir, "lock")
+	name := lockOf(dir)
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open the state directory: %w", err)

@@ -45,6 +45,18 @@ func clientOf(addr netip.Addr) client {
 	return client{addr}
 }
 
+// census counts the connections of each client. It outlives the room at a
+// reload, and a connection holds it and not the room.
+type census struct {
+	mu      sync.Mutex
+	clients map[client]int
+}
+
+// Succeed goes on with the counts of the room that stood before, at a reload:
+// who holds a hundred connections does not get another hundred. The root calls
+// it before rm sees its first connection.
+func (rm *Room) Succeed(old *Room) { rm.held = old.held }
+
 // Accept counts a new connection of addr. Where ok is false the client holds
 // as many as it may, and the connection is to be closed unread; else release
 // is called once it has ended. The root's accept loop calls it, but not for
@@ -54,17 +66,23 @@ func (rm *Room) Accept(addr netip.Addr) (release func(), ok bool) {
 		return func() {}, true
 	}
 	c := clientOf(addr)
-	rm.mu.Lock()
-	full := rm.clients[c] >= rm.top.Connections
-	if !full {
-		rm.clients[c]++
-	}
-	rm.mu.Unlock()
-	if full {
+	held := rm.held
+	if !held.enter(c, rm.top.Connections) {
 		rm.refused(connections, c.Addr, fmt.Sprintf("more than %d connections at once", rm.top.Connections))
 		return func() {}, false
 	}
-	return sync.OnceFunc(func() { rm.left(c) }), true
+	return sync.OnceFunc(func() { held.leave(c) }), true
+}
+
+// enter counts one connection, unless the client holds most already.
+func (l *census) enter(c client, most int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.clients[c] >= most {
+		return false
+	}
+	l.clients[c]++
+	return true
 }
 
 // Stranger records a connection to a door for trusted proxies by somebody
@@ -79,12 +97,12 @@ func (rm *Room) Unnamed(addr netip.Addr, err error) {
 	rm.refused(unnamed, addr, "no PROXY header: "+err.Error())
 }
 
-// left forgets one connection; who holds none takes no memory.
-func (rm *Room) left(c client) {
-	rm.mu.Lock()
-	defer rm.mu.Unlock()
-	if rm.clients[c]--; rm.clients[c] <= 0 {
-		delete(rm.clients, c)
+// leave forgets one connection; who holds none takes no memory.
+func (l *census) leave(c client) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.clients[c]--; l.clients[c] <= 0 {
+		delete(l.clients, c)
 	}
 }
 

@@ -12,7 +12,6 @@ import (
 	"hash/maphash"
 	"net/http"
 	"slices"
-	"sync"
 
 	"hauberk.dev/guard"
 )
@@ -29,9 +28,7 @@ type Room struct {
 	names  map[string]kind // what New adds to the fixed list
 	seen   seen
 	own    map[string]bool
-
-	mu      sync.Mutex
-	clients map[client]int
+	held   *census
 }
 
 // New validates c. record takes the events that belong to no request; nil
@@ -44,7 +41,7 @@ func New(c Config, record func(guard.Event)) (*Room, error) {
 	if record == nil {
 		record = func(guard.Event) {}
 	}
-	rm := &Room{top: s, routes: []settings{s}, record: record, clients: map[client]int{},
+	rm := &Room{top: s, routes: []settings{s}, record: record, held: &census{clients: map[client]int{}},
 		names: map[string]kind{}, own: map[string]bool{}}
 	rm.seen.seed = maphash.MakeSeed()
 	for _, name := range s.IdentityHeaders {

@@ -246,6 +246,18 @@ func (r *Room) CA() *x509.Certificate {
 // authority. It stands where the route is known.
 func (r *Room) Check(next http.Handler) http.Handler { return r.prove(guard.Check(r.check)(next)) }
 
+// Succeed goes on with what the room that stood before knows, at a reload:
+// session tickets stay good, names stand where they stood on the ramp, and what
+// was obtained is shown until Run has read it again. The root calls it before r
+// sees its first handshake.
+func (r *Room) Succeed(old *Room) {
+	r.tickets = old.tickets
+	r.ramp.succeed(old.ramp)
+	if r.acme != nil && old.acme != nil {
+		r.acme.Succeed(old.acme)
+	}
+}
+
 // Sign sets Strict-Transport-Security. It stands outside every room that may
 // refuse, so that refusals carry it too (ASVS 3.4.1).
 func (r *Room) Sign(next http.Handler) http.Handler { return guard.Amend(r.amend)(next) }

@@ -66,6 +66,23 @@ var notReady = &guard.Rule{
 	CWE:   636, ASVS: []string{"16.5.3"},
 }
 
+var reloaded = &guard.Rule{
+	ID: "monitor.reload", Severity: guard.Info, Status: http.StatusOK,
+	Title: "the configuration was read again",
+	Fix:   "where the old one was kept: mend what the detail names, and run hauberk reload",
+	CWE:   778, ASVS: []string{"16.3.3"},
+}
+
+// Reloaded is the event of a reload: what came of it, and why where it failed.
+func Reloaded(outcome string, err error) guard.Event {
+	if err == nil {
+		return reloaded.Noted("%s", outcome)
+	}
+	e := reloaded.Noted("%s: %v", outcome, err)
+	e.Verdict = guard.Failed
+	return e
+}
+
 // Room is room monitor.
 type Room struct {
 	c       Config
@@ -164,7 +181,7 @@ func (m *Room) Principle() *guard.Principle {
 	ids := guard.Amend(requestID)
 	return &guard.Principle{
 		Name: "monitor", Number: 15, Files: files,
-		Rules: []*guard.Rule{privateListener, notReady, dropped},
+		Rules: []*guard.Rule{privateListener, notReady, dropped, reloaded},
 		Wrap:  func(next http.Handler) http.Handler { return m.access(ids(next)) },
 		Run:   m.run,
 	}

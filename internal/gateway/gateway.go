@@ -98,6 +98,16 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // without a value, and nil is how net/http is told to guess no Content-Type.
 type writerKey struct{}
 
+// CloseIdleConnections closes the connections to the apps that carry nothing.
+// Those in use close once they carry nothing.
+func (g *Gateway) CloseIdleConnections() {
+	for _, u := range g.to {
+		if u != nil {
+			u.transport.CloseIdleConnections()
+		}
+	}
+}
+
 func (g *Gateway) upstream(ctx context.Context) *Upstream {
 	n := guard.From(ctx).Route.N
 	if n >= len(g.to) {
@@ -151,10 +161,14 @@ func exact(out *url.URL, in *http.Request) {
 // answer mends what the app says about itself to its own address.
 func (g *Gateway) answer(res *http.Response) error {
 	out := res.Request
-	if w, ok := out.Context().Value(writerKey{}).(http.ResponseWriter); ok && res.Header["Content-Type"] == nil {
+	w, ok := out.Context().Value(writerKey{}).(http.ResponseWriter)
+	if ok && res.StatusCode == http.StatusSwitchingProtocols {
+		return tunnel(w, res)
+	}
+	if ok && res.Header["Content-Type"] == nil {
 		w.Header()["Content-Type"] = nil // what has no type must not get one
 	}
-	if res.Body != nil && res.StatusCode != http.StatusSwitchingProtocols {
+	if res.Body != nil {
 		res.Body = &watchedBody{ReadCloser: res.Body, g: g, r: out}
 	}
 	location := res.Header.Get("Location")
@@ -215,6 +229,9 @@ func (g *Gateway) hint(key, text string) {
 
 // failed answers for a request that could not be forwarded.
 func (g *Gateway) failed(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, errSwitched) {
+		return
+	}
 	if g.o.Fail != nil {
 		err = g.o.Fail(err)
 	}

@@ -53,13 +53,21 @@ type Options struct {
 // Keeper has the certificates. Without Run it has none.
 type Keeper struct {
 	o       Options
-	answers answers
+	answers *answers
 	cache   atomic.Pointer[certmagic.Cache]
 }
 
 // New makes a Keeper.
 func New(o Options) *Keeper {
-	return &Keeper{o: o, answers: answers{http: map[answer]string{}, tls: map[string]*proof{}}}
+	return &Keeper{o: o, answers: &answers{http: map[answer]string{}, tls: map[string]*proof{}}}
+}
+
+// Succeed shows the certificates of the Keeper that stood before, and answers
+// the challenges open there, until Run has read the storage. It is called
+// before anything else of k.
+func (k *Keeper) Succeed(old *Keeper) {
+	k.cache.Store(old.cache.Load())
+	k.answers = old.answers
 }
 
 // Run obtains and renews until ctx is done.
@@ -83,10 +91,10 @@ func (k *Keeper) Run(ctx context.Context) error {
 	}
 	config = certmagic.New(cache, template)
 	made.Done()
-	k.cache.Store(cache)
 	if err := config.ManageAsync(ctx, k.o.Names); err != nil {
 		return fmt.Errorf("https.acme: %w", err)
 	}
+	k.cache.Store(cache) // with all that the storage holds: until now the Keeper before may have stood in
 	<-ctx.Done()
 	return nil
 }

@@ -52,10 +52,10 @@ func newIssuer(k *Keeper, a Authority, storage certmagic.Storage) *issuer {
 		ChallengeSolvers: map[string]acmez.Solver{},
 	}}
 	if k.o.HTTP {
-		i.client.ChallengeSolvers[acme.ChallengeTypeHTTP01] = overHTTP{&k.answers}
+		i.client.ChallengeSolvers[acme.ChallengeTypeHTTP01] = overHTTP{k.answers}
 	}
 	if k.o.TLS {
-		i.client.ChallengeSolvers[acme.ChallengeTypeTLSALPN01] = overTLS{&k.answers}
+		i.client.ChallengeSolvers[acme.ChallengeTypeTLSALPN01] = overTLS{k.answers}
 	}
 	return i
 }

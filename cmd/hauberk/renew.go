@@ -1,0 +1,134 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"hauberk.dev"
+	"hauberk.dev/store"
+)
+
+// renewer reads the config again for a serve that runs.
+type renewer struct {
+	v      voice
+	c      *cobra.Command
+	flags  *serveFlags
+	server *hauberk.Server
+	first  loaded // what was told at the start
+	store  *store.Store
+	listen string // where that is, with the real port
+	said   serving
+}
+
+// renew puts a new chain in the place of the running one, or says loudly why
+// not, to the terminal, to the journal and to hauberk reload.
+func (r *renewer) renew() {
+	l, chain, err := r.read()
+	if err == nil {
+		app, failed := chain.Gateway()
+		if err = failed; err == nil {
+			err = r.server.Swap(chain, app)
+		}
+		err = l.locate(err)
+	}
+	r.said.Reloads, r.said.Error = r.said.Reloads+1, ""
+	if err != nil {
+		r.said.Error = "the old configuration stays in force:\n" + err.Error()
+		r.server.Kept(err)
+		complain(r.v, errors.New(r.said.Error))
+	} else {
+		r.v.line("%s", r.v.green("the new configuration is in force"))
+		weaknesses(r.v, l, chain)
+		r.flags.watching.say(r.v, l.State, time.Now())
+	}
+	if err := r.said.write(r.first.State); err != nil {
+		r.v.warn("hauberk reload cannot be told what came of it: %s", err)
+	}
+}
+
+// read makes a chain of what the config says now. Like serve, it tries it
+// without the state directory first: a config that is wrong leaves no trace.
+func (r *renewer) read() (loaded, *hauberk.Chain, error) {
+	if r.flags.file() == "" {
+		return loaded{}, nil, errors.New("serve was started without a config file: there is none to read again")
+	}
+	again := *r.flags
+	again.load = loadOwn
+	l, err := again.complete(r.c)
+	if err != nil {
+		return l, nil, err
+	}
+	l.Logger = r.first.Logger
+	if l.Listen == r.first.Listen {
+		l.Listen = r.listen
+	}
+	trial := l
+	trial.State = ""
+	if _, _, err := trial.build(nil); err != nil {
+		return l, nil, err
+	}
+	if l.State != r.first.State {
+		return l, nil, l.locate(fmt.Errorf("state: changed from %q to %q: this needs a restart", r.first.State, l.State))
+	}
+	if err := r.flags.watching.apply(&l, time.Now()); err != nil {
+		return l, nil, err
+	}
+	chain, err := hauberk.New(l.Config, r.store)
+	return l, chain, l.locate(err)
+}
+
+// loadOwn is load for a process that runs already, perhaps as root: whoever
+// else could write the file would decide what it does. The file is judged and
+// read through one descriptor, so nobody puts another in its place between.
+func loadOwn(file string) (loaded, error) {
+	f, err := openFile(file)
+	if err != nil {
+		return loaded{}, err
+	}
+	defer f.Close()
+	i, err := f.Stat()
+	if err == nil {
+		err = ownOnly(file, i)
+	}
+	if err != nil {
+		return loaded{}, err
+	}
+	return loadFrom(f, file)
+}
+
+// ownOnly refuses a file that somebody else than root and this user can write.
+func ownOnly(file string, i os.FileInfo) error {
+	if i.Mode().Perm()&0o022 != 0 {
+		return fmt.Errorf("%s can be written by others (mode %04o): run chmod go-w on it", file, i.Mode().Perm())
+	}
+	if s, ok := i.Sys().(*syscall.Stat_t); ok && s.Uid != 0 && int(s.Uid) != os.Geteuid() {
+		return fmt.Errorf("%s belongs to user %d, who can write it: it must belong to root or to user %d, as whom serve runs", file, s.Uid, os.Geteuid())
+	}
+	return nil
+}
+
+// terminal knows whether SIGHUP means that the terminal has gone. A serve that
+// somebody typed ends with it; any other takes the signal as a wish to reload.
+type terminal struct{ held bool }
+
+// openTerminal looks before the signals are asked for: under nohup SIGHUP is
+// ignored, and the end of the terminal is none of serve.
+func openTerminal() terminal { return terminal{!signal.Ignored(syscall.SIGHUP) && hasTerminal()} }
+
+func (t terminal) gone() bool { return t.held && !hasTerminal() }
+
+// hasTerminal says whether the process has a controlling terminal.
+func hasTerminal() bool {
+	f, err := os.OpenFile("/dev/tty", os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		return false
+	}
+	f.Close()
+	return true
+}
