@@ -6,7 +6,7 @@ SOAK ?= 10
 TEST = $(GO) run -C tools ./gotest
 BIN ?= $(or $(shell $(GO) env GOBIN),$(shell $(GO) env GOPATH)/bin)
 
-.PHONY: test check unit race lint fuzz e2e soak bench install demo schema tools
+.PHONY: test check unit race lint fuzz e2e soak bench install release demo schema tools
 
 ## test: everything; says what it installs, and at its end what it skipped and why
 test: tools
@@ -24,7 +24,7 @@ lint:
 race:
 	$(TEST) -race -timeout 20m $$($(GO) list ./... | grep -v -e /e2e -e /bench)
 	$(TEST) -count=1 -timeout 10m -v -run Test ./bench
-	cd tools && $(GO) test ./gotest
+	cd tools && $(GO) test ./...
 
 fuzz:
 	./tools/fuzz.sh $(FUZZTIME)
@@ -33,10 +33,10 @@ fuzz:
 e2e:
 	$(TEST) -timeout 30m ./e2e/...
 
-## soak: the slow proofs, SOAK=10 times as long: stops, reloads, slow heads, mutations against Node, fuzzing
+## soak: the slow proofs, SOAK=10 times as long: stops, reloads, slow heads, mutations against Node, releases, fuzzing
 soak: tools
 	@echo "== the slow proofs, $(SOAK) times as long; SOAK=N for another length"
-	HAUBERK_SOAK=$(SOAK) $(TEST) -v -count=1 -timeout 24h -run '^(TestAStop.*|TestReloads.*|TestSlowHeads.*|TestNodeReads.*)$$' ./e2e ./guard/harden/wire
+	HAUBERK_SOAK=$(SOAK) $(TEST) -v -count=1 -timeout 24h -run '^(TestAStop.*|TestReloads.*|TestSlowHeads.*|TestNodeReads.*|TestARelease.*)$$' ./e2e ./guard/harden/wire
 	./tools/fuzz.sh $$(($(SOAK) * $(FUZZTIME:s=)))s
 
 ## bench: the comparison with peers, side by side in one run
@@ -48,6 +48,10 @@ install:
 	$(GO) install ./cmd/hauberk
 	@echo "installed $(BIN)/hauberk"
 	@case ":$$PATH:" in *":$(BIN):"*) ;; *) echo "your shell does not look there yet: export PATH=\"$(BIN):\$$PATH\"";; esac
+
+## release: static binaries for linux amd64 and arm64 into dist/, the same bytes wherever they are built; VERSION=v1.2.3
+release:
+	./tools/release.sh $(VERSION)
 
 demo:
 	$(GO) run ./cmd/hauberk demo

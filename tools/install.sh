@@ -15,6 +15,8 @@ want chromium chromium
 want certutil libnss3-tools
 want nginx "nginx libnginx-mod-stream"
 want testssl testssl.sh
+want systemd-analyze systemd
+want ip iproute2
 if [ -n "$need" ]; then
 	if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
 		echo "installing from Debian:$need"

@@ -17,8 +17,16 @@ func versionCommand() *cobra.Command {
 	}
 }
 
-// version is the module's version, and the commit of a build from a checkout.
+// released is the version of a release build, which the linker sets: such a
+// build is told nothing else, so that equal trees give equal bytes.
+var released string
+
+// version is that of the release, or the module's, and the commit of a build
+// from a checkout.
 func version() string {
+	if released != "" {
+		return released
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "(unknown)"

@@ -20,7 +20,9 @@ export function createApp() {
 
   // The proxy on this machine may say which client asked, and that it asked
   // over https. Without this line req.ip is the proxy and secure cookies fail.
-  if (process.env.TRUST_PROXY !== 'no') app.set('trust proxy', 'loopback');
+  // On a unix socket a peer has no address, so there it is trusted as such.
+  const onSocket = (process.env.PORT ?? '').includes('/');
+  if (process.env.TRUST_PROXY !== 'no') app.set('trust proxy', onSocket ? 1 : 'loopback');
 
   app.use(limit);
   app.use(express.static(assets, { index: false }));
