@@ -12,6 +12,7 @@ import (
 	"hauberk.dev/guard/headers"
 	"hauberk.dev/guard/https"
 	"hauberk.dev/guard/monitor"
+	"hauberk.dev/guard/ratelimit"
 	"hauberk.dev/internal/settings"
 )
 
@@ -42,12 +43,13 @@ type Config struct {
 
 	// One section a room, the same word as its folder. They hold for all
 	// sites; a site or a route may hold a section of its own.
-	Monitor monitor.Config `yaml:"monitor"`
-	Headers headers.Config `yaml:"headers"`
-	Fault   fault.Config   `yaml:"fault"`
-	Harden  harden.Config  `yaml:"harden"`
-	HTTPS   https.Config   `yaml:"https"`
-	CSRF    csrf.Config    `yaml:"csrf"`
+	Monitor   monitor.Config   `yaml:"monitor"`
+	Headers   headers.Config   `yaml:"headers"`
+	Fault     fault.Config     `yaml:"fault"`
+	Harden    harden.Config    `yaml:"harden"`
+	HTTPS     https.Config     `yaml:"https"`
+	RateLimit ratelimit.Config `yaml:"ratelimit"`
+	CSRF      csrf.Config      `yaml:"csrf"`
 
 	// Sites are what is guarded. None: every request is refused.
 	Sites []Site `yaml:"sites"`
@@ -100,11 +102,12 @@ type Route struct {
 // as the level above; in a file, one that is there starts as the level above
 // and changes what it names.
 type Sections struct {
-	Headers *headers.Config `yaml:"headers" inherit:"true"`
-	Fault   *fault.Config   `yaml:"fault" inherit:"true"`
-	Harden  *harden.Config  `yaml:"harden" inherit:"true"`
-	HTTPS   *https.Config   `yaml:"https" inherit:"true"`
-	CSRF    *csrf.Config    `yaml:"csrf" inherit:"true"`
+	Headers   *headers.Config   `yaml:"headers" inherit:"true"`
+	Fault     *fault.Config     `yaml:"fault" inherit:"true"`
+	Harden    *harden.Config    `yaml:"harden" inherit:"true"`
+	HTTPS     *https.Config     `yaml:"https" inherit:"true"`
+	RateLimit *ratelimit.Config `yaml:"ratelimit" inherit:"true"`
+	CSRF      *csrf.Config      `yaml:"csrf" inherit:"true"`
 }
 
 // over returns s with what it leaves out taken from the level above.
@@ -120,6 +123,9 @@ func (s Sections) over(above Sections) Sections {
 	}
 	if s.HTTPS == nil {
 		s.HTTPS = above.HTTPS
+	}
+	if s.RateLimit == nil {
+		s.RateLimit = above.RateLimit
 	}
 	if s.CSRF == nil {
 		s.CSRF = above.CSRF

@@ -152,7 +152,7 @@ func TestLoadIsStrict(t *testing.T) {
 		"an unknown key":        {"sitez: []\n", "hauberk.yaml:1:1: sitez: unknown key (did you mean sites?)"},
 		"in a site":             {"sites:\n  - acces: app\n", "hauberk.yaml:2:5: sites[0].acces: unknown key (did you mean access?)"},
 		"in a route":            {"sites:\n  - access: app\n    routes:\n      - {on: /, headerz: strict}\n", "headerz: unknown key (did you mean headers?)"},
-		"a room not built":      {"ratelimit: {}\n", "ratelimit: unknown key"},
+		"a room not built":      {"audit: {}\n", "audit: unknown key"},
 		"written twice":         {"log: json\nlog: text\n", "is written twice"},
 		"a bad value":           {"log: loud\n", "hauberk.yaml:1:6: log: "},
 		"access of a room":      {"sites:\n  - access: rules\n", "sites[0].access: "},

@@ -26,6 +26,7 @@ import (
 	"hauberk.dev/guard/headers"
 	"hauberk.dev/guard/https"
 	"hauberk.dev/guard/monitor"
+	"hauberk.dev/guard/ratelimit"
 	"hauberk.dev/internal/origin"
 	"hauberk.dev/store"
 )
@@ -41,12 +42,13 @@ type Chain struct {
 	events     *events
 	running    atomic.Bool
 
-	monitor *monitor.Room
-	headers *headers.Room
-	fault   *fault.Room
-	harden  *harden.Room
-	https   *https.Room
-	csrf    *csrf.Room
+	monitor   *monitor.Room
+	headers   *headers.Room
+	fault     *fault.Room
+	harden    *harden.Room
+	https     *https.Room
+	ratelimit *ratelimit.Room
+	csrf      *csrf.Room
 }
 
 // New builds the chain. It validates everything and reports every mistake at
@@ -94,6 +96,9 @@ func build(c Config, s *store.Store, unlistened bool) (*Chain, error) {
 			NoListener: unlistened || j.wrong[top.HTTPS] || c.Listen == NoListen, AllowLoopbackClear: true,
 			Clear: c.HTTP != "" || c.ProxyHTTP != "",
 		})
+	})
+	ch.ratelimit = stand(j, top.RateLimit, func(r ratelimit.Config) (*ratelimit.Room, error) {
+		return ratelimit.New(r, ratelimit.Options{})
 	})
 	ch.csrf = stand(j, top.CSRF, csrf.New)
 	j.found(ch.furnish(j.wrong))
@@ -177,17 +182,20 @@ func Unmodified(to string) Config {
 // principles; the places have their reasons.
 func (c *Chain) order() []func(http.Handler) http.Handler {
 	return []func(http.Handler) http.Handler{
-		c.monitor.Principle().Wrap, // 15: sees everything, refusals too
-		c.headers.Principle().Wrap, //  7: outside fault, so that error pages carry headers
-		c.https.Sign,               //  5: the same for HSTS
-		c.fault.Principle().Wrap,   //  6: outside all that can panic; replaces leaking bodies
-		c.harden.Principle().Wrap,  // 14: what two parsers could read differently stops here
-		c.route,                    //     matched once, on the canonical target
-		c.harden.Routed,            // 14: methods and hidden files, which a route may set
-		c.https.Check,              //  5: redirect or refuse clear text
-		c.fault.Routed,             //  6: no parts of what is held against leaks
-		c.headers.Routed,           //  7: hands the app its nonce; browsers' reports, of which csrf knows nothing
-		c.csrf.Principle().Wrap,    //  8: may bind to a session, needs no user
+		c.monitor.Principle().Wrap,   // 15: sees everything, refusals too
+		c.headers.Principle().Wrap,   //  7: outside fault, so that error pages carry headers
+		c.https.Sign,                 //  5: the same for HSTS
+		c.fault.Principle().Wrap,     //  6: outside all that can panic; replaces leaking bodies
+		c.harden.Principle().Wrap,    // 14: what two parsers could read differently stops here
+		c.route,                      //     matched once, on the canonical target
+		c.harden.Routed,              // 14: methods and hidden files, which a route may set
+		c.https.Check,                //  5: redirect or refuse clear text
+		c.ratelimit.Listed,           // 12: the cheapest refusal of a well-formed request
+		c.headers.Reports,            //  7: browsers' reports, which have a budget of their own and no token
+		c.ratelimit.Paced,            // 12: before all that costs more
+		c.fault.Routed,               //  6: no parts of what is held against leaks
+		c.headers.Routed,             //  7: hands the app its nonce
+		c.csrf.Principle().Wrap,      //  8: may bind to a session, needs no user
 	}
 }
 
@@ -195,7 +203,7 @@ func (c *Chain) order() []func(http.Handler) http.Handler {
 func (c *Chain) Principles() []*guard.Principle {
 	return []*guard.Principle{
 		c.monitor.Principle(), c.headers.Principle(), c.fault.Principle(),
-		c.harden.Principle(), c.https.Principle(), c.csrf.Principle(),
+		c.harden.Principle(), c.https.Principle(), c.ratelimit.Principle(), c.csrf.Principle(),
 	}
 }
 
@@ -269,7 +277,7 @@ func (c *Chain) furnish(wrong map[any]bool) error {
 		}{
 			{s.Headers, c.headers.Route(n, *s.Headers)}, {s.Fault, c.fault.Route(n, *s.Fault)},
 			{s.Harden, c.harden.Route(n, *s.Harden)}, {s.HTTPS, c.https.Route(n, secure)},
-			{s.CSRF, c.csrf.Route(n, *s.CSRF)},
+			{s.RateLimit, c.ratelimit.Route(n, *s.RateLimit)}, {s.CSRF, c.csrf.Route(n, *s.CSRF)},
 		} {
 			if set.err != nil && !wrong[set.section] {
 				wrong[set.section] = true
@@ -279,6 +287,7 @@ func (c *Chain) furnish(wrong map[any]bool) error {
 		if m := c.sites.methods[n]; m != "" && !wrong[s.Harden] && !c.harden.Allows(&guard.Exchange{Route: &guard.Route{N: n}}, m) {
 			errs = append(errs, fmt.Errorf("%s.on: no request gets here: %s is not in harden.methods", at, m))
 		}
+		c.ratelimit.Place(n, ratelimit.Place{Above: c.sites.parents[n], Name: c.sites.names[n], App: c.sites.upstreams[n]})
 		c.csrf.Trust(n, c.headers.CORSOrigins(n))
 	}
 	return errors.Join(errs...)

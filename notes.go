@@ -66,7 +66,8 @@ func (c *Chain) prevails(line string) bool {
 func (s Sections) weakened() []string {
 	return slices.Concat(
 		named("headers", s.Headers.Weakened()), named("fault", s.Fault.Weakened()),
-		named("harden", s.Harden.Weakened()), named("https", s.HTTPS.Weakened()), named("csrf", s.CSRF.Weakened()),
+		named("harden", s.Harden.Weakened()), named("https", s.HTTPS.Weakened()),
+		named("ratelimit", s.RateLimit.Weakened()), named("csrf", s.CSRF.Weakened()),
 	)
 }
 

@@ -176,6 +176,8 @@ var elsewhere = map[string][2]string{
 	"harden.untrusted-proxy":   {"proxyproto_test.go", "TestADoorForProxiesIsClosedToAllOthers"},
 	"harden.proxy-header":      {"proxyproto_test.go", "TestAConnectionWithoutAPROXYHeaderIsClosed"},
 	"harden.resets":            {"guard/harden/http2_test.go", "TestAnHTTP2ConnectionThatAbandonsItsRequestsIsClosed"},
+	"ratelimit.overload":       {"guard/ratelimit/load_test.go", "TestOneClientCannotTakeEveryPlace"},
+	"ratelimit.store":          {"guard/ratelimit/ratelimit_test.go", "TestAStoreThatIsDownLimitsFromMemory"},
 	"https.certificate-reload": {"guard/https/reload_test.go", "TestAChangedCertificateIsTakenOnlyWhole"},
 	"https.certificate-expiry": {"guard/https/reload_test.go", "TestWhatEndsIsToldOnceADay"},
 	"https.hsts":               {"guard/https/ramp_test.go", "TestHSTSClimbsWithTheTimeOfService"},

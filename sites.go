@@ -45,6 +45,7 @@ type sites struct {
 	paths     []string       // the config path of route N, for mistakes
 	parents   []int          // the N of the level above
 	methods   map[int]string // that a route's pattern names
+	names     []string       // of route N, the same after a restart
 	hosts     []string
 	top       *guard.Route // before a site is known
 }
@@ -52,8 +53,8 @@ type sites struct {
 func compileSites(c *Config) (*sites, error) {
 	s := &sites{
 		exact: map[string]*site{}, wild: map[string]*site{},
-		upstreams: []string{""}, paths: []string{""}, parents: []int{0}, methods: map[int]string{}, top: &guard.Route{},
-		sections: []Sections{{Headers: &c.Headers, Fault: &c.Fault, Harden: &c.Harden, HTTPS: &c.HTTPS, CSRF: &c.CSRF}},
+		upstreams: []string{""}, paths: []string{""}, parents: []int{0}, methods: map[int]string{}, names: []string{""}, top: &guard.Route{},
+		sections: []Sections{{Headers: &c.Headers, Fault: &c.Fault, Harden: &c.Harden, HTTPS: &c.HTTPS, RateLimit: &c.RateLimit, CSRF: &c.CSRF}},
 	}
 	var errs []error
 	for i := range c.Sites {
@@ -152,6 +153,7 @@ func (s *sites) number(at, host, on, to string, sec Sections, parent int) *guard
 	s.upstreams = append(s.upstreams, to)
 	s.paths = append(s.paths, at)
 	s.parents = append(s.parents, parent)
+	s.names = append(s.names, host+" "+on)
 	return r
 }
 

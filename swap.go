@@ -83,12 +83,14 @@ func lasting(old, next *Config) error {
 }
 
 // succeed takes over from the chain before what must go on: the journal with
-// its numbers, who holds how many connections, certificates and ticket keys. c is not served yet.
+// its numbers, who holds how many connections, what every client has asked,
+// certificates and ticket keys. c is not served yet.
 func (c *Chain) succeed(old *Chain) {
 	c.monitor = old.monitor
 	c.events.monitor = old.monitor
 	c.harden.Succeed(old.harden)
 	c.https.Succeed(old.https)
+	c.ratelimit.Succeed(old.ratelimit)
 }
 
 // claim says whether the background work of the first chain is the server's;

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -83,6 +84,18 @@ func configured(t testing.TB, config string, flags ...string) *gate {
 		t.Fatal(err)
 	}
 	return serve(t, "", append([]string{"-c", path}, flags...)...)
+}
+
+// unlimited returns the flags of a gate that the test itself loads, from the
+// one address that it has.
+func unlimited(t testing.TB, upstream string) []string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "hauberk.yaml")
+	config := "ratelimit: {allow: [127.0.0.0/8]}\nsites: [{access: app, headers: compat, to: " + strconv.Quote(upstream) + "}]\n"
+	if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return []string{"-c", path}
 }
 
 // client returns a client of the gate that trusts its CA alone.

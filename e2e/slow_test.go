@@ -19,10 +19,10 @@ func TestSlowHeadsDelayNobody(t *testing.T) {
 	if testing.Short() {
 		t.Skip("-short: 2,000 slow connections take half a minute")
 	}
-	g := serve(t, app(t, func(w http.ResponseWriter, _ *http.Request) {
+	g := serve(t, "", unlimited(t, app(t, func(w http.ResponseWriter, _ *http.Request) {
 		time.Sleep(5 * time.Millisecond) // What a small page of a real app takes.
 		_, _ = io.WriteString(w, "ok")
-	}))
+	}))...)
 	visit := visitor(t, g)
 	visit(time.Second) // Connections, caches and the collector warm up.
 	// Both halves of a run are measured on a machine that does other things

@@ -34,7 +34,8 @@ func TestAStopLosesNoRequest(t *testing.T) {
 	defer app.Close()
 
 	port, state := freePort(t), filepath.Join(t.TempDir(), "state")
-	g := serveAt(t, port, state, app.URL)
+	load := unlimited(t, app.URL)
+	g := serveAt(t, port, state, "", load...)
 	config := &tls.Config{RootCAs: g.roots, ServerName: "localhost", NextProtos: []string{"http/1.1"}}
 
 	var answered atomic.Int64
@@ -72,7 +73,7 @@ func TestAStopLosesNoRequest(t *testing.T) {
 		if code := g.ProcessState.ExitCode(); code != 0 {
 			t.Errorf("stop %d: exit code %d, want 0", i, code)
 		}
-		g = serveAt(t, port, state, app.URL)
+		g = serveAt(t, port, state, "", load...)
 	}
 	time.Sleep(200 * time.Millisecond)
 	close(done)
@@ -146,7 +147,8 @@ func TestAStopOfHTTP2LosesNoRequest(t *testing.T) {
 		_, _ = io.Copy(w, r.Body)
 	})
 	port, state := freePort(t), filepath.Join(t.TempDir(), "state")
-	g := serveAt(t, port, state, app)
+	load := unlimited(t, app)
+	g := serveAt(t, port, state, "", load...)
 	at := g.url("")
 	var number, answered, turnedAway atomic.Int64
 	done := make(chan struct{})
@@ -184,7 +186,7 @@ func TestAStopOfHTTP2LosesNoRequest(t *testing.T) {
 	for range stops {
 		time.Sleep(200 * time.Millisecond)
 		g.stop(t)
-		g = serveAt(t, port, state, app)
+		g = serveAt(t, port, state, "", load...)
 	}
 	close(done)
 	clients.Wait()

@@ -25,7 +25,8 @@ func narrow(h http.Header) {
 	if !ok {
 		return
 	}
-	var kept []string
+	var few [4]string
+	kept := few[:0]
 	changed := len(list) > 1
 	for _, line := range list {
 		for coding := range strings.SplitSeq(line, ",") {

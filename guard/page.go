@@ -100,6 +100,8 @@ func wantsPage(r *http.Request) bool {
 func page(p problem, id string) string {
 	head, advice := "This request was refused", "If you followed a link or sent a form on this site, go back, reload the page and try once more. If it happens again, tell whoever runs the site, with the incident number below."
 	switch {
+	case p.Status == http.StatusTooManyRequests:
+		head, advice = "Too many requests", "More was asked for from your address than this site gives at once. Please wait a moment, then reload the page. If it happens again, tell whoever runs the site, with the incident number below."
 	case p.Status >= 500:
 		head, advice = "Something went wrong here", "It is not your fault, and your data was not shown to anyone. Please try again in a moment. If it happens again, tell whoever runs the site, with the incident number below."
 	case p.Status == http.StatusNotFound:

@@ -1,6 +1,7 @@
 package guard_test
 
 import (
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"hauberk.dev/guard/headers"
 	"hauberk.dev/guard/https"
 	"hauberk.dev/guard/monitor"
+	"hauberk.dev/guard/ratelimit"
 )
 
 // section is the config of a room.
@@ -58,6 +60,14 @@ var weakened = map[string]struct {
 	"fault.leaks": {nil, "", fault.Config{Leaks: "refuse"}},
 	"fault.hold":  {fault.Config{Hold: 1}, "hold: 1B (default 32KiB)", fault.Config{Hold: guard.MiB}},
 
+	"ratelimit.rate":        {ratelimit.Config{Rate: perMinute(600, 600)}, "rate: 600/min (default 300/min burst 60 for methods", ratelimit.Config{Rate: perMinute(10, 5)}},
+	"ratelimit.safe":        {ratelimit.Config{Safe: perMinute(1200, 601)}, "safe: 1200/min burst 601 (default 1200/min burst 600)", ratelimit.Config{Safe: perMinute(1200, 600)}},
+	"ratelimit.unsafe":      {ratelimit.Config{Unsafe: perMinute(301, 60)}, "unsafe: 301/min burst 60 (default 300/min burst 60)", ratelimit.Config{Unsafe: perMinute(1, 1)}},
+	"ratelimit.cost":        {nil, "", ratelimit.Config{Cost: 5}},
+	"ratelimit.allow":       {ratelimit.Config{Allow: local}, `allow: "127.0.0.0/8" is never limited`, nil},
+	"ratelimit.deny":        {nil, "", ratelimit.Config{Deny: local}},
+	"ratelimit.concurrency": {ratelimit.Config{Concurrency: 4096}, "concurrency: 4096 (default 2048)", ratelimit.Config{Concurrency: 8}},
+
 	"https.certificates":    {nil, "", https.Config{Certificates: []https.Pair{{Cert: "a", Key: "b"}}}},
 	"https.acme":            {nil, "", https.Config{ACME: https.ACME{Agreed: true}}},
 	"https.min_tls":         {nil, "", https.Config{MinTLS: "1.2"}},
@@ -72,6 +82,12 @@ var weakened = map[string]struct {
 	"monitor.size":   {monitor.Config{Size: guard.GiB}, "size: 1GiB (default 2GiB)", monitor.Config{Size: 4 * guard.GiB}},
 	"monitor.keep":   {monitor.Config{Keep: 24 * time.Hour}, "keep: 24h (default 720h)", monitor.Config{Keep: 1000 * time.Hour}},
 	"monitor.queue":  {monitor.Config{Queue: 1}, "queue: 1 (default 4096)", monitor.Config{Queue: 65536}},
+}
+
+var local = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+
+func perMinute(limit, burst int) ratelimit.Rate {
+	return ratelimit.Rate{Limit: limit, Per: time.Minute, Burst: burst}
 }
 
 func override(name, value string) headers.Config {

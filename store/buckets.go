@@ -9,12 +9,14 @@ import (
 
 // The table of buckets in memory: lines of slots. A line is 64 bytes, what a
 // processor fetches at once, and a key may stand in one of a few lines that
-// follow each other. Its pages are the system's until a key touches them.
+// follow each other. Each lock has lines of its own, which exist from its first
+// key on, so that few keys cost little.
 const (
 	lineSlots = 4
 	lineCount = 1 << 20
-	reach     = 4    // lines in which a key may stand
-	lockCount = 1024 // each for lines that follow each other
+	reach     = 4 // lines in which a key may stand
+	lockCount = 1024
+	share     = lineCount / lockCount // lines of a lock
 )
 
 // MaxBuckets is how many buckets the memory engine tells apart, in 64 MiB. One
@@ -31,19 +33,19 @@ type slot struct {
 
 type line [lineSlots]slot
 
-type lock struct {
+// shard is a lock with its lines.
+type shard struct {
 	sync.Mutex
-	_ [56]byte // a cache line each
+	lines []line
+	_     [32]byte // a cache line each
 }
 
 // buckets is the memory engine of Buckets. Two keys share a bucket when their
 // 64-bit hashes are equal; the seed is random and never leaves the process, so
 // nobody can look for such a pair.
 type buckets struct {
-	seed  maphash.Seed
-	once  sync.Once
-	lines []line
-	locks [lockCount]lock
+	seed   maphash.Seed
+	shards [lockCount]shard
 }
 
 // NewBuckets returns buckets in memory.
@@ -51,16 +53,15 @@ func NewBuckets() Buckets { return &buckets{seed: maphash.MakeSeed()} }
 
 // Take never fails.
 func (b *buckets) Take(_ context.Context, key string, cost int, rate Rate, now time.Time) (Decision, error) {
-	b.once.Do(func() { b.lines = make([]line, lineCount+lockCount*reach) })
 	h := max(maphash.String(b.seed, key), 1)
 	t := now.UnixNano()
-	l := &b.locks[h%lockCount]
-	// Each lock has lines of its own, with some more at their end, so that no
-	// key reaches into those of another.
-	const own = lineCount/lockCount + reach
-	at := h%lockCount*own + h/lockCount%(own-reach)
+	l := &b.shards[h%lockCount]
+	at := h / lockCount % (share - reach + 1) // no key reaches into another lock's
 	l.Lock()
-	c := find(b.lines[at:at+reach], h, t)
+	if l.lines == nil {
+		l.lines = make([]line, share)
+	}
+	c := find(l.lines[at:at+reach], h, t)
 	full, d := rate.Take(c.full, t, cost)
 	c.hash, c.full = h, full
 	l.Unlock()

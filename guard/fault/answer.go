@@ -56,8 +56,22 @@ func (f *Room) failed(h http.Header, r *http.Request, x *guard.Exchange, status 
 // mediaType returns the media type of an answer without parameters, "" where
 // none is named or it cannot be read.
 func mediaType(h http.Header) string {
-	media, _, _ := mime.ParseMediaType(h.Get("Content-Type"))
+	text := h.Get("Content-Type")
+	if bare, ok := strings.CutSuffix(text, "; charset=utf-8"); ok && plain(bare) {
+		return bare // as most say it: nothing to parse
+	}
+	media, _, _ := mime.ParseMediaType(text)
 	return media
+}
+
+// plain says that a media type is written in small letters, without parameters.
+func plain(media string) bool {
+	for i := range len(media) {
+		if c := media[i]; (c < 'a' || c > 'z') && c != '/' && c != '-' && c != '+' {
+			return false
+		}
+	}
+	return media != ""
 }
 
 // isText says whether an answer of media type m can carry a text that leaks

@@ -17,10 +17,7 @@ func (f *Room) watch(h http.Header, r *http.Request, status int) io.Writer {
 	if status/100 != 2 || r.Method == http.MethodHead || x.Refused != nil || f.of(x).refuse || !isText(media) && media != "text/event-stream" {
 		return nil
 	}
-	s := leak.NewStream(media)
-	s.Echo(r.URL.Path)
-	s.Echo("\n" + r.URL.RawQuery)
-	return &watched{Stream: s, x: x, r: r, status: status}
+	return &watched{Stream: leak.NewStream(media, r.URL.Path, r.URL.RawQuery), x: x, r: r, status: status}
 }
 
 // watched journals the first finding in one answer.

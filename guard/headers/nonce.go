@@ -23,17 +23,12 @@ var nonceRule = &guard.Rule{
 	CWE: 330, ASVS: []string{"3.4.3"},
 }
 
-// Routed hands the app the nonce of its answer and serves the path to which
-// browsers report. The root puts it behind the match of the route and behind
-// harden, which has dropped what a client calls itself Hauberk's.
+// Routed hands the app the nonce of its answer. The root puts it behind the
+// match of the route and behind harden, which has dropped what a client calls
+// itself Hauberk's.
 func (r *Room) Routed(next http.Handler) http.Handler {
-	reports := guard.Check(r.reports.admit)(http.HandlerFunc(r.reports.take))
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		x := guard.From(req.Context())
-		if x.Path == ReportPath || x.Path == "" && req.URL.Path == ReportPath {
-			reports.ServeHTTP(w, req)
-			return
-		}
 		delete(req.Header, nonceHeader)
 		if rt := r.route(x); rt.signed.net.text != nil && wantsPage(req) {
 			x.Nonce = newNonce()

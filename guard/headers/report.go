@@ -25,6 +25,21 @@ var reportRule = &guard.Rule{
 	CWE:   693, ASVS: []string{"3.4.7"},
 }
 
+// Reports serves the path to which browsers report, and leaves all others to
+// next. The root puts it before the rooms that count what a client asks, since
+// a page can make a browser send many, and before those that want a token.
+func (r *Room) Reports(next http.Handler) http.Handler {
+	reports := guard.Check(r.reports.admit)(http.HandlerFunc(r.reports.take))
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		x := guard.From(req.Context())
+		if x.Path == ReportPath || x.Path == "" && req.URL.Path == ReportPath {
+			reports.ServeHTTP(w, req)
+			return
+		}
+		next.ServeHTTP(w, req)
+	})
+}
+
 // admit refuses what no browser would send here. A page can make a browser
 // report about itself to any address, so what does not come from a page of
 // this origin is not counted, and nothing that comes is believed.

@@ -30,7 +30,7 @@ func newReporter(t *testing.T) *reporter {
 		t.Fatal(err)
 	}
 	app := http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("the app saw a report") })
-	return &reporter{t: t, h: room.Principle().Wrap(room.Routed(app)), client: "192.0.2.1"}
+	return &reporter{t: t, h: room.Principle().Wrap(room.Reports(room.Routed(app))), client: "192.0.2.1"}
 }
 
 func (p *reporter) post(kind, body string) int {
@@ -152,7 +152,7 @@ func FuzzReport(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	h := room.Routed(nil)
+	h := room.Reports(nil)
 	f.Fuzz(func(t *testing.T, body []byte, legacy bool) {
 		kind := "application/reports+json"
 		if legacy {

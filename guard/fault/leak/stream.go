@@ -14,10 +14,13 @@ var anchors = newSieve(exact, folded)
 // Stream looks at a body of any length as it passes, at about the speed of
 // memory: only where an anchor stands does a Scanner look, at the block with
 // it, the one before and the one behind, which is farther than two parts of
-// one trace lie apart. Memory is two blocks and a Scanner; what is found
-// depends on the bytes alone, never on how they were split.
+// one trace lie apart. Memory is two blocks, and a Scanner from the first
+// anchor on; what is found depends on the bytes alone, never on how they were
+// split.
 type Stream struct {
-	scan *Scanner
+	media string
+	sent  [2]string
+	scan  *Scanner // nil: there was no anchor yet
 	buf  []byte // the block before, and the one that fills
 	fill int    // where the one that fills begins
 	fed  int    // of buf, what the scanner has seen
@@ -25,19 +28,38 @@ type Stream struct {
 	left int    // of enough
 }
 
-// NewStream returns a Stream for an answer of media type mediaType.
-func NewStream(mediaType string) *Stream { return &Stream{scan: New(mediaType), left: enough} }
-
-// Echo tells what the client itself sent.
-func (s *Stream) Echo(sent string) { s.scan.Echo(sent) }
+// NewStream returns a Stream for an answer of media type mediaType, to a client
+// that sent path and query itself.
+func NewStream(mediaType, path, query string) *Stream {
+	return &Stream{media: mediaType, sent: [2]string{path, query}, left: enough}
+}
 
 // Found returns the first finding.
-func (s *Stream) Found() (Finding, bool) { return s.scan.Found() }
+func (s *Stream) Found() (Finding, bool) {
+	if s.scan == nil {
+		return Finding{}, false
+	}
+	return s.scan.Found()
+}
+
+// done says that nothing more is looked at.
+func (s *Stream) done() bool { return s.scan != nil && s.scan.done }
+
+// scanner returns the scanner, made when it is first needed: most answers have
+// no anchor.
+func (s *Stream) scanner() *Scanner {
+	if s.scan == nil {
+		s.scan = New(s.media)
+		s.scan.Echo(s.sent[0])
+		s.scan.Echo("\n" + s.sent[1])
+	}
+	return s.scan
+}
 
 // Write looks at p. After a finding it does nothing.
 func (s *Stream) Write(p []byte) (int, error) {
 	n := len(p)
-	for len(p) > 0 && !s.scan.done {
+	for len(p) > 0 && !s.done() {
 		if s.buf == nil {
 			s.buf = make([]byte, 0, min(2*blockSize, max(512, len(p))))
 		}
@@ -81,8 +103,10 @@ func (s *Stream) cold(p []byte) int {
 
 // Close looks at the last block.
 func (s *Stream) Close() error {
-	if !s.scan.done {
-		s.block()
+	if s.done() {
+		return nil
+	}
+	if s.block(); s.scan != nil {
 		s.scan.Close()
 	}
 	return nil
@@ -98,12 +122,13 @@ func (s *Stream) block() {
 		if !hot {
 			begin = max(begin, s.fill)
 		}
+		scan := s.scanner()
 		if begin == 0 && s.fed == 0 {
-			s.scan.skip()
+			scan.skip()
 		}
-		s.scan.Write(s.buf[begin:])
+		scan.Write(s.buf[begin:])
 		if s.left -= len(s.buf) - begin; s.left < 0 {
-			s.scan.done = true
+			scan.done = true
 		}
 		s.fed = len(s.buf)
 	}

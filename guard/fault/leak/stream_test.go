@@ -11,7 +11,7 @@ import (
 )
 
 func stream(mediaType string, parts ...[]byte) (leak.Finding, bool) {
-	s := leak.NewStream(mediaType)
+	s := leak.NewStream(mediaType, "", "")
 	for _, p := range parts {
 		s.Write(p)
 	}
@@ -83,7 +83,7 @@ func TestAStreamIsFoundAlikeHoweverItIsSplit(t *testing.T) {
 				break
 			}
 		}
-		single := leak.NewStream(kind)
+		single := leak.NewStream(kind, "", "")
 		for i := range whole {
 			single.Write(whole[i : i+1])
 		}
@@ -121,7 +121,7 @@ func BenchmarkStream(b *testing.B) {
 			b.SetBytes(int64(len(body)))
 			b.ReportAllocs()
 			for b.Loop() {
-				s := leak.NewStream("text/plain")
+				s := leak.NewStream("text/plain", "", "")
 				for p := body; len(p) > 0; p = p[min(len(p), 32<<10):] {
 					s.Write(p[:min(len(p), 32<<10)])
 				}

@@ -1,0 +1,153 @@
+package hauberk_test
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"hauberk.dev"
+	"hauberk.dev/guard/ratelimit"
+)
+
+// limited is a chain that lets every client ask three times an hour.
+func limited(t *testing.T) http.Handler {
+	t.Helper()
+	c := hauberk.Unmodified("")
+	c.Logger = slog.New(slog.DiscardHandler)
+	c.RateLimit.Rate = ratelimit.Rate{Limit: 3, Per: time.Hour, Burst: 3}
+	chain, err := hauberk.New(c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return chain.Protect(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") }))
+}
+
+// TestNoHeaderAndNoNotationMakesAnotherClient asks through the whole chain, as
+// one peer that tries to look like many.
+func TestNoHeaderAndNoNotationMakesAnotherClient(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		peer func(i int) string
+		edit func(h http.Header, i int)
+	}{
+		{"rotating X-Forwarded-For", func(int) string { return "192.0.2.1:1" }, func(h http.Header, i int) { h.Set("X-Forwarded-For", fmt.Sprintf("198.51.100.%d", i)) }},
+		{"a list of them", func(int) string { return "192.0.2.1:1" }, func(h http.Header, i int) { h.Set("X-Forwarded-For", fmt.Sprintf("192.0.2.1, 10.0.0.%d", i)) }},
+		{"the other headers", func(int) string { return "192.0.2.1:1" }, func(h http.Header, i int) {
+			for _, name := range []string{"X-Real-IP", "True-Client-IP", "CF-Connecting-IP", "X-Client-IP", "Forwarded"} {
+				h.Set(name, fmt.Sprintf("198.51.100.%d", i))
+			}
+		}},
+		{"another port", func(i int) string { return fmt.Sprintf("192.0.2.1:%d", 1000+i) }, nil},
+		{"any address of a /64", func(i int) string { return fmt.Sprintf("[2001:db8::%x:%x]:1", i*1297, i) }, nil},
+		{"mapped and not", func(i int) string { return [2]string{"192.0.2.1:1", "[::ffff:192.0.2.1]:1"}[i%2] }, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := limited(t)
+			passed := 0
+			for i := range 50 {
+				r := httptest.NewRequest("GET", "https://localhost/", nil)
+				r.RemoteAddr = c.peer(i)
+				if c.edit != nil {
+					c.edit(r.Header, i)
+				}
+				w := httptest.NewRecorder()
+				if h.ServeHTTP(w, r); w.Code == 200 {
+					passed++
+				} else if w.Code != 429 {
+					t.Fatalf("got %d %s", w.Code, w.Body)
+				}
+			}
+			if passed != 3 {
+				t.Errorf("got %d of 50 passed, want 3: one bucket", passed)
+			}
+		})
+	}
+}
+
+// TestAColdPageIsNeverLimitedByDefault loads a page with 120 assets as browsers
+// do, several visitors behind one address at once.
+func TestAColdPageIsNeverLimitedByDefault(t *testing.T) {
+	for _, c := range []struct {
+		protocol string
+		together int // requests of one browser at a time
+		visitors int
+	}{{"h2", 120, 1}, {"h2", 120, 4}, {"http/1.1", 6, 1}, {"http/1.1", 6, 4}} {
+		t.Run(fmt.Sprintf("%s, %d visitors", c.protocol, c.visitors), func(t *testing.T) {
+			config := hauberk.Unmodified("")
+			config.Logger = slog.New(slog.DiscardHandler)
+			chain, err := hauberk.New(config, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := chain.Server(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				time.Sleep(5 * time.Millisecond)
+				io.WriteString(w, r.URL.Path)
+			}))
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			go s.Serve(l)
+			defer s.Close()
+			var wg sync.WaitGroup
+			for range c.visitors {
+				wg.Go(func() {
+					if err := browse(t.Context(), l.Addr().String(), c.protocol, c.together); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+		})
+	}
+}
+
+// browse asks for a page and then for all of its assets.
+func browse(ctx context.Context, addr, protocol string, together int) error {
+	tr := &http.Transport{MaxConnsPerHost: 6, ForceAttemptHTTP2: protocol == "h2",
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true, NextProtos: []string{protocol}}}
+	defer tr.CloseIdleConnections()
+	client := &http.Client{Transport: tr}
+	get := func(path string) error {
+		r, err := http.NewRequestWithContext(ctx, "GET", "https://"+addr+path, nil)
+		if err != nil {
+			return err
+		}
+		a, err := client.Do(r)
+		if err != nil {
+			return err
+		}
+		defer a.Body.Close()
+		if _, err := io.Copy(io.Discard, a.Body); err != nil || a.StatusCode != 200 {
+			return fmt.Errorf("%s: got %s, %v", path, a.Status, err)
+		}
+		return nil
+	}
+	if err := get("/"); err != nil {
+		return err
+	}
+	errs := make(chan error, 120)
+	places := make(chan bool, together)
+	for i := range 120 {
+		places <- true
+		go func() {
+			errs <- get(fmt.Sprintf("/asset/%d.js", i))
+			<-places
+		}()
+	}
+	var first error
+	for range 120 {
+		if err := <-errs; err != nil && first == nil {
+			first = err
+		}
+	}
+	return first
+}
