@@ -2,7 +2,6 @@ package leak
 
 import (
 	"encoding/binary"
-	"slices"
 	"strings"
 )
 
@@ -97,19 +96,21 @@ func (s *sieve) add(anchor string, exact bool) {
 	}
 }
 
-// rarity weighs what seldom stands in pages: marks and digits before letters,
-// the letters of Latin words last.
+// rarity weighs how seldom text stands in pages: marks that markup is full of
+// and the letters of most words little, marks of paths and code much.
 func rarity(text string) int {
 	r := 0
-	for _, c := range []byte(text) {
+	for _, c := range []byte(strings.ToLower(text)) {
 		switch {
-		case c == ' ':
-		case !isLetter(c):
-			r += 3
-		case slices.Contains([]byte("jkqvwxyz"), c|0x20):
-			r += 2
-		default:
+		case strings.IndexByte(" etaoinsr", c) >= 0:
+		case strings.IndexByte("hldcum<>=\"", c) >= 0:
 			r++
+		case strings.IndexByte("fpgybw0123456789/-.", c) >= 0:
+			r += 2
+		case isLetter(c):
+			r += 4
+		default:
+			r += 5
 		}
 	}
 	return r

@@ -21,11 +21,11 @@ type Stream struct {
 	media string
 	sent  [2]string
 	scan  *Scanner // nil: there was no anchor yet
-	buf  []byte // the block before, and the one that fills
-	fill int    // where the one that fills begins
-	fed  int    // of buf, what the scanner has seen
-	warm bool   // the block before has an anchor
-	left int    // of enough
+	buf   []byte   // the block before, and the one that fills
+	fill  int      // where the one that fills begins
+	fed   int      // of buf, what the scanner has seen
+	warm  bool     // the block before has an anchor
+	left  int      // of enough
 }
 
 // NewStream returns a Stream for an answer of media type mediaType, to a client
