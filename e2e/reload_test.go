@@ -267,7 +267,7 @@ func TestReloadsUnderLoadDropNothing(t *testing.T) {
 	up := app(t, livelyApp(page))
 	config := filepath.Join(t.TempDir(), "hauberk.yaml")
 	write := func(more string) {
-		text := "sites: [{to: \"" + up + "\", access: app, headers: compat}]\n" + more
+		text := "ratelimit: {allow: [127.0.0.0/8]}\nsites: [{to: \"" + up + "\", access: app, headers: compat}]\n" + more
 		if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
