@@ -116,6 +116,50 @@ func TestASwapHoldsForTheNextRequestOfAnOldConnection(t *testing.T) {
 	}
 }
 
+// TestAReloadForgivesNobody holds that what a client has asked, the keys of
+// session tickets and their sessions outlive the chain that knew them.
+func TestAReloadForgivesNobody(t *testing.T) {
+	j := &attack.Journal{}
+	const paced = oneSite + "ratelimit: 60/h burst 3\n"
+	r := serveReloading(t, chainOf(t, j, paced), j, says("app"))
+	c := r.client(1)
+	c.Transport.(*http.Transport).TLSClientConfig.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+	resumed := func() bool {
+		c.CloseIdleConnections()
+		res, err := c.Get("https://localhost/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer res.Body.Close()
+		io.Copy(io.Discard, res.Body)
+		return res.TLS.DidResume
+	}
+	for range 3 {
+		if code, _ := get(t, c, "/"); code != 200 {
+			t.Fatalf("got %d within the burst", code)
+		}
+	}
+	if code, _ := get(t, c, "/"); code != 429 || !resumed() {
+		t.Fatalf("got %d behind the burst, want 429 and a session that resumes", code)
+	}
+	if err := r.Swap(chainOf(t, j, paced+"harden: {idle: 1m}\n"), says("app")); err != nil {
+		t.Fatal(err)
+	}
+	if !resumed() {
+		t.Error("the reload threw the ticket keys away")
+	}
+	if code, _ := get(t, c, "/"); code != 429 {
+		t.Errorf("got %d after the reload, want 429: it gave the client a new burst", code)
+	}
+	// Another rate is another bucket.
+	if err := r.Swap(chainOf(t, j, oneSite+"ratelimit: {allow: [127.0.0.0/8]}\n"), says("app")); err != nil {
+		t.Fatal(err)
+	}
+	if code, _ := get(t, c, "/"); code != 200 {
+		t.Errorf("got %d, want the list of the new config to hold", code)
+	}
+}
+
 // TestWhatARestartAloneCanChangeIsNamed tries to change each of it.
 func TestWhatARestartAloneCanChangeIsNamed(t *testing.T) {
 	j := &attack.Journal{}

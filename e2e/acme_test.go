@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -144,6 +145,39 @@ sites: [{hosts: [shop.example.com, app.test], to: http://%s, access: app, header
 			a.wants(t, http.StatusOK).has(t, "Strict-Transport-Security", "max-age=300")
 			g.says(t, "took a certificate from", 5*time.Second)
 			g.says(t, "shop.example.com: 5m0s, step 1 of 4", 5*time.Second)
+			// A reload goes on showing it and orders no other: each connection is new.
+			orders := strings.Count(g.out.String(), "took a certificate from")
+			stop, asked := make(chan struct{}), make(chan int)
+			go func() {
+				n := 0
+				for ; ; n++ {
+					select {
+					case <-stop:
+						asked <- n
+						return
+					default:
+					}
+					c.CloseIdleConnections()
+					if a, err := ask(); err != nil || a.StatusCode != http.StatusOK {
+						t.Errorf("during a reload: got %v %v", a.Response, err)
+					}
+				}
+			}()
+			for n := range 5 {
+				if err := os.WriteFile(config, fmt.Appendf(nil, "%sharden: {idle: %dm}\n", text, n+1), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				if failed := g.reload(t, n+1); failed != "" {
+					t.Error(failed)
+				}
+			}
+			close(stop)
+			if n := <-asked; n < 20 {
+				t.Errorf("%d connections during five reloads: too few to tell", n)
+			}
+			if n := strings.Count(g.out.String(), "took a certificate from"); n != orders {
+				t.Errorf("a reload ordered %d more certificates", n-orders)
+			}
 			// Nobody else learns anything from the path of a challenge.
 			r, _ := http.NewRequest(http.MethodGet, "http://127.0.0.1:"+plain+"/.well-known/acme-challenge/x", nil)
 			r.Host = "shop.example.com"
