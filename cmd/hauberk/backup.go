@@ -9,15 +9,20 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"hauberk.dev/guard/monitor"
 )
 
-// publicKeys is what a backup holds beside the store even without keys: the
-// journal can be verified with it, and nothing can be signed.
-const publicKeys = "journal-public.pem"
+// public is what a backup holds beside the store even without keys: the journal
+// can be verified with it and nothing signed, and where the site stands on the
+// ramp of HSTS and in its observation is no secret.
+var public = []string{"journal-public.pem", "hsts.json", "observing.json"}
+
+// passing are the files of the process that runs: nobody wants them back.
+var passing = []string{"lock", "serving.json", "serving.json.new", storeName, storeName + "-wal", storeName + "-shm"}
 
 func backupCommand() *cobra.Command {
 	var state, config string
@@ -111,31 +116,48 @@ func backup(ctx context.Context, dir, file string, keys bool) (err error) {
 	if err := pack(t, copied, storeName); err != nil {
 		return err
 	}
-	if err := packFiles(t, dir, keys); err != nil {
+	if keys {
+		err = packAll(t, dir, out, temp)
+	} else {
+		err = packPublic(t, dir)
+	}
+	if err != nil {
 		return err
 	}
 	return errors.Join(t.Close(), out.Sync())
 }
 
-// packFiles packs the public keys, or all files but those that belong to the
-// process that runs.
-func packFiles(t *tar.Writer, dir string, keys bool) error {
-	if !keys {
-		err := pack(t, filepath.Join(dir, publicKeys), publicKeys)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
+// packPublic packs what holds no secret.
+func packPublic(t *tar.Writer, dir string) error {
+	for _, name := range public {
+		if err := pack(t, filepath.Join(dir, name), name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
 		}
+	}
+	return nil
+}
+
+// packAll packs everything but what belongs to the process that runs, and to
+// the backup, which may be written into the directory itself.
+func packAll(t *tar.Writer, dir string, out *os.File, temp string) error {
+	self, err := out.Stat()
+	if err != nil {
 		return err
 	}
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		name, err := filepath.Rel(dir, path)
 		switch {
 		case err != nil:
 			return err
-		case name == "lock", name == storeName, name == storeName+"-wal", name == storeName+"-shm":
+		case d.IsDir() && (filepath.Base(path) == filepath.Base(temp) || path == filepath.Join(dir, "acme", "locks")):
+			return filepath.SkipDir
+		case !d.Type().IsRegular():
+			return nil
+		}
+		name, err := filepath.Rel(dir, path)
+		if err != nil || slices.Contains(passing, name) {
+			return err
+		}
+		if i, err := d.Info(); err == nil && os.SameFile(i, self) {
 			return nil
 		}
 		err = pack(t, path, name)
