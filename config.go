@@ -40,6 +40,12 @@ type Config struct {
 	State string `yaml:"state"`
 	// Log is the format of the log, "json" or "text".
 	Log string `yaml:"log" enum:"json,text"`
+	// LogFile is where the command writes the log; "" is its standard output. A
+	// library writes where its Logger does.
+	LogFile string `yaml:"log_file"`
+	// LogSize is how large LogFile and the seven files that it is moved to become
+	// together; 0 is 512 MiB, the least 1 MiB.
+	LogSize guard.Size `yaml:"log_size"`
 
 	// One section a room, the same word as its folder. They hold for all
 	// sites; a site or a route may hold a section of its own.

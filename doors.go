@@ -11,13 +11,15 @@ import (
 	"time"
 
 	"github.com/pires/go-proxyproto"
+
+	"hauberk.dev/guard"
 )
 
 // NoListen as Config.Listen opens no listener with TLS: a trusted proxy ends
 // it.
 const NoListen = "none"
 
-// addresses validates where the configuration listens.
+// addresses validates where the configuration listens and where it logs.
 func addresses(c *Config) error {
 	var errs []error
 	for _, a := range []struct{ key, addr string }{{"listen", c.Listen}, {"http", c.HTTP}, {"proxy_http", c.ProxyHTTP}} {
@@ -32,6 +34,9 @@ func addresses(c *Config) error {
 		case host != "" && !listenable(host):
 			errs = append(errs, fmt.Errorf("%s: %q is not a host", a.key, host))
 		}
+	}
+	if c.LogSize != 0 && c.LogSize < guard.MiB {
+		errs = append(errs, fmt.Errorf("log_size: %s is less than 1MiB", c.LogSize))
 	}
 	return errors.Join(errs...)
 }

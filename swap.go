@@ -70,6 +70,8 @@ func lasting(old, next *Config) error {
 		{"proxy_http", old.ProxyHTTP, next.ProxyHTTP},
 		{"proxy_protocol", strconv.FormatBool(old.ProxyProtocol), strconv.FormatBool(next.ProxyProtocol)},
 		{"state", old.State, next.State},
+		{"log_file", old.LogFile, next.LogFile},
+		{"log_size", old.LogSize.String(), next.LogSize.String()},
 		{"log", cmp.Or(old.Log, "json"), cmp.Or(next.Log, "json")},
 	} {
 		if !reflect.DeepEqual(k.old, k.next) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"net"
 	"os"
 	"regexp"
@@ -32,6 +33,9 @@ func greet(v voice, l loaded, chain *hauberk.Chain, open sockets) {
 	}
 	for _, s := range l.Sites {
 		v.line("  guards    %s for %s", s.To, servedHosts(l.Config, s))
+	}
+	if l.LogFile != "" {
+		v.line("  log       %s, at most %s with the %d files before it", l.LogFile, cmp.Or(l.LogSize, logSize), logFiles-1)
 	}
 	weaknesses(v, l, chain)
 	v.line("  refusals  `hauberk explain INCIDENT%s` tells why", stateFlag(l.State))

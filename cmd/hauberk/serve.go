@@ -24,10 +24,11 @@ const stopTime = 25 * time.Second
 
 // serveFlags are the flags of serve. One that is given wins over the file.
 type serveFlags struct {
-	to, config                  string
-	listen, http, state, format string
-	observe                     string
-	hosts                       []string
+	to, config          string
+	listen, http, state string
+	format, logFile     string
+	observe             string
+	hosts               []string
 
 	load     func(file string) (loaded, error)
 	watching observation
@@ -51,6 +52,7 @@ func serveCommand() *cobra.Command {
 	s.StringArrayVar(&f.hosts, "host", nil, "a name to serve, repeatable (default localhost, *.localhost, *.test, loopback)")
 	s.StringVar(&f.state, "state", "", "the directory for keys, certificates and events")
 	s.StringVar(&f.format, "log", "", "the format of the log: json or text (default json)")
+	s.StringVar(&f.logFile, "log-file", "", "where the log goes; it is cut before it grows too large (default standard output)")
 	s.StringVar(&f.observe, "observe", "", "excuse every rule that may be excepted for so long, like 14d, and journal what it would have refused")
 	return c
 }
@@ -65,7 +67,7 @@ func (f *serveFlags) complete(c *cobra.Command) (loaded, error) {
 		name  string
 		value string
 		to    *string
-	}{{"listen", f.listen, &l.Listen}, {"http", f.http, &l.HTTP}, {"log", f.format, &l.Log}} {
+	}{{"listen", f.listen, &l.Listen}, {"http", f.http, &l.HTTP}, {"log", f.format, &l.Log}, {"log-file", f.logFile, &l.LogFile}} {
 		if c.Flags().Changed(flag.name) {
 			*flag.to = flag.value
 		}
@@ -162,6 +164,17 @@ func serve(c *cobra.Command, f *serveFlags) error {
 		return err
 	}
 	defer db.Close()
+	v := voiceOf(c.ErrOrStderr())
+	if l.LogFile != "" {
+		file, err := openLog(l.LogFile, l.LogSize, func(err error) { v.warn("%s", err) })
+		if err != nil {
+			return l.locate(err)
+		}
+		defer file.Close()
+		if l.Logger, err = monitor.Logger(file, l.Log); err != nil {
+			return err
+		}
+	}
 	if f.watching, err = observe(l.State, watch, time.Now()); err != nil {
 		return err
 	}
@@ -177,7 +190,6 @@ func serve(c *cobra.Command, f *serveFlags) error {
 	if err != nil {
 		return err
 	}
-	v := voiceOf(c.ErrOrStderr())
 	if f.to != "" && f.config == "" && exists(configFile) {
 		v.warn("%s is here but is not read beside --to: add -c %s", configFile, configFile)
 	}
