@@ -2,12 +2,16 @@ package e2e_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -17,11 +21,89 @@ import (
 // no /proc, /dev or /tmp, a user without a name or a right, and one folder
 // that it may write to. The image itself is not built.
 func TestTheContainersCommandServesFromAnEmptyRoot(t *testing.T) {
+	dir := emptyRoot(t)
+	command, port := containers(t)
+	p := launch(t, t.TempDir(), nil, "chroot", append([]string{"--userspec=65532:65532", "--groups=", dir}, command...)...)
+	p.ready(t, "127.0.0.1:"+port)
+	p.says(t, "listens", 10*time.Second)
+	state := filepath.Join(dir, "state", "hauberk")
+	g := &gate{process: p, port: port, state: state, roots: authority(t, state)}
+	g.door(2).get(t, "/").wants(t, http.StatusOK).contains(t, "from behind")
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 3 {
+		t.Errorf("got %v %v, want nothing new outside the state", entries, err)
+	}
+}
+
+// TestAContainerReloads starts the same as process 1 of namespaces of its own,
+// with the /proc that every runtime mounts, and enters them with the verb as
+// podman exec does.
+func TestAContainerReloads(t *testing.T) {
+	dir := emptyRoot(t)
+	for _, program := range []string{"unshare", "nsenter"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skip(program + " is missing: install Debian's package util-linux")
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, "proc"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	command, port := containers(t)
+	p := launch(t, t.TempDir(), nil, "unshare", append([]string{"--pid", "--fork", "--kill-child", "--mount-proc=" + filepath.Join(dir, "proc"),
+		"chroot", "--userspec=65532:65532", "--groups=", dir}, command...)...)
+	p.ready(t, "127.0.0.1:"+port)
+	p.says(t, "listens", 10*time.Second)
+	first := onlyChild(t, p.Process.Pid)
+	t.Cleanup(func() { // unshare waits for it, and passes no signal on
+		if err := syscall.Kill(first, syscall.SIGTERM); err != nil {
+			t.Error(err)
+		}
+		<-p.exited
+	})
+	reload := regexp.MustCompile(`podman exec \S+ (/hauberk reload .*)`).FindSubmatch(contents(t, filepath.Join(root, "Containerfile")))
+	if reload == nil {
+		t.Fatal("the Containerfile does not say how to reload")
+	}
+	enter := append([]string{"--target", strconv.Itoa(first), "--pid", "--mount", "--root", "--wd", "--setuid", "65532", "--setgid", "65532"},
+		strings.Fields(string(reload[1]))...)
+	config := filepath.Join(dir, "config", "hauberk.yaml")
+	text := contents(t, config)
+	for _, row := range []struct {
+		name, more, said string
+		fails            bool
+	}{
+		{"a good config", "csrf: {trusted_origins: [\"https://partner.test\"]}\n", "process 1: the new configuration is in force", false},
+		{"a wrong one", "csrf: {trusted: yes}\n", "csrf.trusted", true},
+	} {
+		if err := os.WriteFile(config, append(text[:len(text):len(text)], row.more...), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		said, err := run(t.Context(), dir, nil, "nsenter", enter...)
+		if (err != nil) != row.fails || !strings.Contains(said, row.said) {
+			t.Errorf("%s: got %v and %q, want failure %v and %q", row.name, err, said, row.fails, row.said)
+		}
+	}
+	p.says(t, "the old configuration stays in force", 5*time.Second)
+}
+
+// onlyChild returns the process that a process has started.
+func onlyChild(t *testing.T, of int) int {
+	t.Helper()
+	text := contents(t, fmt.Sprintf("/proc/%d/task/%d/children", of, of))
+	child, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatalf("got %q, want one child: %v", text, err)
+	}
+	return child
+}
+
+// emptyRoot returns a root with what the Containerfile puts there, and a config
+// in front of an app.
+func emptyRoot(t *testing.T) string {
+	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("a root of its own takes root")
 	}
-	chroot, err := exec.LookPath("chroot")
-	if err != nil {
+	if _, err := exec.LookPath("chroot"); err != nil {
 		t.Skip("chroot is missing")
 	}
 	dir := t.TempDir()
@@ -42,19 +124,15 @@ func TestTheContainersCommandServesFromAnEmptyRoot(t *testing.T) {
 	if out, err := run(t.Context(), root, []string{"CGO_ENABLED=0"}, "go", build...); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	port, clear := freePort(t), freePort(t)
-	command := append(words(t, "ENTRYPOINT"), words(t, "CMD")...)
-	command = append(command, "--listen", "127.0.0.1:"+port, "--http", "127.0.0.1:"+clear)
-	args := append([]string{"--userspec=65532:65532", "--groups=", dir}, command...)
-	p := launch(t, t.TempDir(), nil, chroot, args...)
-	p.ready(t, "127.0.0.1:"+port)
-	p.says(t, "listens", 10*time.Second)
-	state := filepath.Join(dir, "state", "hauberk")
-	g := &gate{process: p, port: port, state: state, roots: authority(t, state)}
-	g.door(2).get(t, "/").wants(t, http.StatusOK).contains(t, "from behind")
-	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 3 {
-		t.Errorf("got %v %v, want nothing new outside the state", entries, err)
-	}
+	return dir
+}
+
+// containers returns what the Containerfile starts, on free ports.
+func containers(t *testing.T) (command []string, port string) {
+	t.Helper()
+	port = freePort(t)
+	command = append(words(t, "ENTRYPOINT"), words(t, "CMD")...)
+	return append(command, "--listen", "127.0.0.1:"+port, "--http", "127.0.0.1:"+freePort(t)), port
 }
 
 // words reads an instruction of the Containerfile in its JSON form.

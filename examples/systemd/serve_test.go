@@ -42,8 +42,9 @@ func TestHauberkAndTheAppServeAsConfined(t *testing.T) {
 	}
 }
 
-// TestTheUnitReloadsAsConfined sends what ExecReload sends, with a good config
-// and with a wrong one.
+// TestTheUnitReloadsAsConfined runs ExecReload as confined as ExecStart, with a
+// good config and with a wrong one: what systemctl reload ends with is what it
+// ends with, and what it says goes to the journal of the service.
 func TestTheUnitReloadsAsConfined(t *testing.T) {
 	canConfine(t)
 	need(t, "curl", "curl")
@@ -53,15 +54,39 @@ func TestTheUnitReloadsAsConfined(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	gate := start(t, c, readUnit(t, "hauberk.service"))
+	u := readUnit(t, "hauberk.service")
+	if said, err := c.reload(t, u); err == nil || !strings.Contains(said, "no hauberk serves") {
+		t.Errorf("before the start: got %v and %q, want a failure that says so", err, said)
+	}
+	gate := start(t, c, u)
 	gate.waits(t, "listens")
-	write(t, config, string(text)+"csrf: {trusted_origins: [\"https://partner.test\"]}\n", 0o644)
-	gate.signal(t, syscall.SIGHUP)
-	gate.waits(t, "the new configuration is in force")
-	write(t, config, string(text)+"csrf: {trusted: yes}\n", 0o644)
-	gate.signal(t, syscall.SIGHUP)
-	gate.waits(t, "the old configuration stays in force")
+	for _, row := range []struct {
+		name, more string
+		fails      bool
+		said       string // by ExecReload
+		serve      string // by ExecStart
+	}{
+		{"a good config", "csrf: {trusted_origins: [\"https://partner.test\"]}\n", false,
+			"the new configuration is in force", "the new configuration is in force"},
+		{"a wrong one", "csrf: {trusted: yes}\n", true, "csrf.trusted", "the old configuration stays in force"},
+	} {
+		write(t, config, string(text)+row.more, 0o644)
+		said, err := c.reload(t, u)
+		if (err != nil) != row.fails || !strings.Contains(said, row.said) {
+			t.Errorf("%s: got %v and %q, want failure %v and %q", row.name, err, said, row.fails, row.said)
+		}
+		gate.waits(t, row.serve)
+	}
 	gate.curl(t, "403 ", "-X", "POST", "-H", "Sec-Fetch-Site: cross-site", "https://localhost/")
+}
+
+// reload runs ExecReload to its end. systemd confines each command of a unit
+// anew: this one has a root and a filter of its own, made like the service's.
+func (c confined) reload(t *testing.T, u unit) (said string, err error) {
+	t.Helper()
+	c.root = t.TempDir()
+	out, err := c.command(t, strings.Fields(u.one(t, "ExecReload"))...).CombinedOutput()
+	return string(out), err
 }
 
 // notebook returns the confinement of notebook.service.

@@ -118,7 +118,7 @@ func installed(t *testing.T) string {
 	if out, err := exec.Command("cp", "-a", "/lib/systemd/system", filepath.Join(dir, "usr/lib/systemd/")).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	for _, program := range []string{"usr/local/bin/hauberk", "usr/bin/node", "usr/bin/kill"} {
+	for _, program := range []string{"usr/local/bin/hauberk", "usr/bin/node"} {
 		write(t, filepath.Join(dir, program), "#!/bin/sh\n", 0o755)
 	}
 	for name := range scores {
@@ -168,7 +168,7 @@ func TestTheUnitsScoreAsHardened(t *testing.T) {
 func TestTheUnitReloadsAndComesBack(t *testing.T) {
 	u := readUnit(t, "hauberk.service")
 	for key, want := range map[string]string{
-		"ExecReload": "/bin/kill -HUP $MAINPID", "Restart": "always", "StartLimitIntervalSec": "0",
+		"ExecReload": "/usr/local/bin/hauberk reload --state /var/lib/hauberk", "Restart": "always", "StartLimitIntervalSec": "0",
 		"DynamicUser": "yes", "StateDirectory": "hauberk", "StateDirectoryMode": "0700",
 	} {
 		if got := u.one(t, key); got != want {
