@@ -24,6 +24,7 @@ import (
 	"hauberk.dev"
 	"hauberk.dev/guard"
 	"hauberk.dev/guard/headers"
+	"hauberk.dev/guard/ratelimit"
 	"hauberk.dev/internal/attack"
 	"hauberk.dev/store"
 	"hauberk.dev/store/sqlite"
@@ -116,8 +117,8 @@ func open(o Options) (*house, error) {
 		return nil, err
 	}
 	var err error
-	if h.strict, err = h.openChain("strict", h.state, o.Port); err == nil {
-		h.lenient, err = h.openChain("compat", "", 0)
+	if h.strict, err = h.openChain(strict, h.state, o.Port); err == nil {
+		h.lenient, err = h.openChain(lenient, "", 0)
 	}
 	if err != nil {
 		h.close()
@@ -151,10 +152,21 @@ func (h *house) openApp() error {
 	return nil
 }
 
-// openChain puts Hauberk in front of the app, with a profile of headers. With a
-// state it listens where people look for it, from port first on, and stops
-// gently.
-func (h *house) openChain(profile, state string, first int) (d door, err error) {
+// strict is what the table is measured with: a policy that stops inline scripts,
+// and a pace at the one place where passwords can be tried. A visitor who
+// mistypes his own a few times gets on; fifteen guesses at once do not.
+var strict = hauberk.Site{
+	Sections: hauberk.Sections{Headers: &headers.Config{Profile: "strict"}},
+	Routes: []hauberk.Route{{On: "POST /login", Sections: hauberk.Sections{
+		RateLimit: &ratelimit.Config{Rate: ratelimit.Rate{Limit: 10, Per: time.Minute, Burst: 10}}}}},
+}
+
+// lenient is what `serve --to` starts with: it knows no route.
+var lenient = hauberk.Site{Sections: hauberk.Sections{Headers: &headers.Config{Profile: "compat"}}}
+
+// openChain puts Hauberk in front of the app, as site says. With a state it
+// listens where people look for it, from port first on, and stops gently.
+func (h *house) openChain(site hauberk.Site, state string, first int) (d door, err error) {
 	var kept *store.Store
 	if state != "" {
 		if err := os.MkdirAll(state, 0o700); err != nil {
@@ -167,10 +179,9 @@ func (h *house) openChain(profile, state string, first int) (d door, err error) 
 		h.end = append(h.end, func() { db.Close() })
 		kept = db.Store()
 	}
+	site.To, site.Access = "http://"+h.bareAt, "app"
 	chain, err := hauberk.New(hauberk.Config{
-		State: state, Record: h.record, Logger: slog.New(slog.DiscardHandler),
-		Sites: []hauberk.Site{{To: "http://" + h.bareAt, Access: "app",
-			Sections: hauberk.Sections{Headers: &headers.Config{Profile: profile}}}},
+		State: state, Record: h.record, Logger: slog.New(slog.DiscardHandler), Sites: []hauberk.Site{site},
 	}, kept)
 	if err != nil {
 		return d, err
@@ -267,9 +278,9 @@ func (h *house) measure(ctx context.Context) ([]row, error) {
 	return rows, measure(ctx, rows, h.strict.attacked(h.journal), func(r *row) *outcome { return &r.guarded })
 }
 
-// measureLenient plays the cases behind headers: compat, which `serve --to`
-// starts with. What compat lets pass is asked for in its own words, for the
-// rows of the table count on no policy at all.
+// measureLenient plays the cases behind what `serve --to` starts with. What
+// that lets pass is asked for in its own words, for the rows of the table count
+// on no policy at all.
 func (h *house) measureLenient(ctx context.Context) ([]row, error) {
 	rows, err := loadRows(stopped, innocent, compat)
 	if err != nil {

@@ -76,14 +76,15 @@ func TestEveryRowIsAsTheTablePromises(t *testing.T) {
 	}
 	text := out.String()
 	for _, want := range []string{" 1 Input validation", " 8 CSRF protection", "15 Monitoring and logging",
-		"csrf.cross-origin", "succeeds  not built yet", "the bare app stops 0", "8 of 8 visitors get the same at both doors",
-		"Measured with `headers: strict`", "other 22 that strict stops are stopped, and 8 of 8 visitors"} {
+		"csrf.cross-origin", "succeeds  not built yet", "the bare app stops 0", "9 of 9 visitors get the same at both doors",
+		"refused   429 ratelimit.exceeded",
+		"Measured with `headers: strict`, and `ratelimit: 10/min`", "other 22 that the table stops are stopped, and 9 of 9 visitors"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("got a table without %q:\n%s", want, text)
 		}
 	}
-	if _, lenient, _ := strings.Cut(text, "`headers: compat`"); strings.Count(lenient, "and it runs ") != 2 {
-		t.Errorf("got %s, want the two scripts that run behind compat", lenient)
+	if _, lenient, _ := strings.Cut(text, "`headers: compat`"); strings.Count(lenient, "and it runs ") != 2 || strings.Count(lenient, "guesses") != 1 {
+		t.Errorf("got %s, want the two scripts that run and the guesses that pass behind serve --to", lenient)
 	}
 	if strings.Contains(text, "\x1b") {
 		t.Error("got colour, want none where nobody asked for it")

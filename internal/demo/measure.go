@@ -20,7 +20,8 @@ import (
 // the table promises of a case behind Hauberk. In stopped he does not get it;
 // in later he still does, for the room that stops it is not built; innocent are
 // visitors, who get what they came for. In compat are those that are stopped
-// with headers: strict and succeed with headers: compat.
+// in the table and succeed behind what `serve --to` starts with, which are
+// headers: compat and no limit that knows the login.
 //
 //go:embed attacks
 var attacks embed.FS
