@@ -21,6 +21,7 @@ func (h *house) invite(p painter, o Options) {
 		p.line("To trust it instead, keep it: hauberk demo --state DIR, then hauberk trust --state DIR")
 	}
 	p.line("   curl --cacert %s %s/", ca, h.url())
+	p.line("After the guesses above, the next login is let in within 6 seconds, and ten at once a minute later.")
 	p.line("Refusals show here as you click, each with the command that explains it. Ctrl-C ends it.")
 	p.line("")
 }
