@@ -86,7 +86,7 @@ func (s *Server) name(c *countedConn) bool {
 		return false
 	}
 	c.Conn.SetReadDeadline(time.Time{})
-	c.peer.named, c.peer.relay, c.rest = true, false, r
+	c.peer.named, c.peer.via, c.peer.relay, c.rest = true, c.peer.addr, false, r
 	if of == itsClient {
 		c.peer.addr, c.peer.relay = addr, s.now().chain.proxies.contain(addr)
 	}

@@ -56,8 +56,9 @@ type peer struct {
 	// relay says that addr is a trusted proxy, and is believed when it says
 	// for whom it speaks.
 	relay bool
-	// named says that a PROXY header stood between addr and us.
+	// named says that a PROXY header stood between addr and us, via who sent it.
 	named bool
+	via   netip.Addr
 }
 
 // peer reads the address of a connection.
@@ -87,7 +88,12 @@ func (c *Chain) sender(r *http.Request) (client netip.Addr, secure, direct bool)
 	if !ok {
 		p = c.peer(r.RemoteAddr)
 	}
-	if !p.relay || !c.proxies.contain(p.addr) { // a reload may have withdrawn the trust
+	// A reload may have withdrawn the trust that a connection began with: in who
+	// sent the PROXY header, or in who says for whom it asks.
+	if p.named && !c.proxies.contain(p.via) {
+		return p.via, r.TLS != nil, false
+	}
+	if !p.relay || !c.proxies.contain(p.addr) {
 		return p.addr, r.TLS != nil, !p.named
 	}
 	client = forwardedFor(r.Header["X-Forwarded-For"], p.addr, c.proxies)

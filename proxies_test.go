@@ -1,8 +1,11 @@
 package hauberk_test
 
 import (
+	"context"
 	"crypto/tls"
+	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -11,6 +14,7 @@ import (
 
 	"hauberk.dev"
 	"hauberk.dev/guard"
+	"hauberk.dev/internal/attack"
 )
 
 // behind is a chain that trusts two networks, and what it made of the last
@@ -222,4 +226,52 @@ func clientOf(r *http.Request) string {
 		scheme = "https"
 	}
 	return x.Client.String() + " " + scheme
+}
+
+// TestAReloadWithdrawsTheTrustInProxies asks on one connection before and
+// after. Trust that outlived the reload would last as long as whoever lost it
+// keeps a connection busy.
+func TestAReloadWithdrawsTheTrustInProxies(t *testing.T) {
+	for _, row := range []struct{ name, config, header, left, before, after string }{
+		{"X-Forwarded-For", "", "", "127.0.0.5/32", "203.0.113.8 https", "127.0.0.1 https"},
+		{"a PROXY header", "proxy_protocol: true\n", v1, "127.0.0.5/32", "203.0.113.7 https", "127.0.0.1 https"},
+		{"a proxy behind the balancer", "proxy_protocol: true\n", "PROXY TCP4 127.0.0.5 192.0.2.1 1 443\r\n", "127.0.0.1/32",
+			"203.0.113.8 https", "127.0.0.5 https"},
+		{"what is still trusted", "proxy_protocol: true\n", v1, "127.0.0.1/32", "203.0.113.7 https", "203.0.113.7 https"},
+	} {
+		for _, protocol := range []string{"http/1.1", "h2"} {
+			t.Run(row.name+", "+protocol, func(t *testing.T) {
+				j := &attack.Journal{}
+				app := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, clientOf(r)) })
+				r := serveReloading(t, chainOf(t, j, oneSite+row.config+"trusted_proxies: [127.0.0.1/32, 127.0.0.5/32]\n"), j, app)
+				dialled := 0
+				tr := &http.Transport{ForceAttemptHTTP2: protocol == "h2", DialTLSContext: func(context.Context, string, string) (net.Conn, error) {
+					dialled++
+					c := overTLS(knock(t, "127.0.0.1", r.secure.Addr(), row.header), protocol).(*tls.Conn)
+					return c, c.Handshake()
+				}}
+				defer tr.CloseIdleConnections()
+				ask := func() string {
+					req, _ := http.NewRequest(http.MethodGet, "https://localhost/", nil)
+					req.Header.Set("X-Forwarded-For", "203.0.113.8")
+					res, err := tr.RoundTrip(req)
+					if err != nil {
+						t.Fatal(err)
+					}
+					defer res.Body.Close()
+					body, _ := io.ReadAll(res.Body)
+					return string(body)
+				}
+				if got := ask(); got != row.before {
+					t.Errorf("before the reload: got %q, want %q", got, row.before)
+				}
+				if err := r.Swap(chainOf(t, j, oneSite+row.config+"trusted_proxies: ["+row.left+"]\n"), app); err != nil {
+					t.Fatal(err)
+				}
+				if got := ask(); got != row.after || dialled != 1 {
+					t.Errorf("after it, on connection %d: got %q, want %q on the first", dialled, got, row.after)
+				}
+			})
+		}
+	}
 }
