@@ -1,7 +1,9 @@
 package hauberk
 
 import (
+	"cmp"
 	"fmt"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -115,3 +117,39 @@ func note(same []exception, i int) string {
 // Standing says where each public name stands on the ramp of
 // Strict-Transport-Security.
 func (c *Chain) Standing() []string { return c.https.Standing() }
+
+// Issuance says which names get their certificates by ACME, from whom, and
+// where the authorities can see that the names are ours: on the ports 80 and
+// 443 (RFC 8555, 8.3; RFC 8737, 3), whatever ours are.
+func (c *Chain) Issuance() []string {
+	if !c.config.HTTPS.ACME.Agreed {
+		return nil
+	}
+	names, directories := c.https.Obtains()
+	switch {
+	case c.config.Listen == NoListen:
+		return []string{"nothing is obtained: listen is none, so TLS ends at the proxy"}
+	case len(names) == 0:
+		return []string{"nothing is obtained: no name is public but those in https.certificates"}
+	}
+	clear := "HTTP-01 is not answered: http is not set"
+	switch {
+	case c.config.HTTP != "":
+		clear = "HTTP-01 is answered on http " + outside(c.config.HTTP, "80")
+	case c.config.ProxyHTTP != "":
+		clear = "HTTP-01 is answered on proxy_http " + c.config.ProxyHTTP + ", for the proxy that takes port 80 of these names"
+	}
+	return []string{
+		strings.Join(names, ", ") + ": from " + strings.Join(directories, ", else "),
+		clear,
+		"TLS-ALPN-01 is answered on listen " + outside(cmp.Or(c.config.Listen, defaultListen), "443"),
+	}
+}
+
+// outside says what must lead to addr so that who comes to port arrives.
+func outside(addr, port string) string {
+	if _, own, _ := net.SplitHostPort(addr); own == port {
+		return addr
+	}
+	return addr + ": port " + port + " of these names must lead there"
+}

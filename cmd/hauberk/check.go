@@ -19,8 +19,9 @@ func checkCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "check", Short: "find every mistake in the config and on the host", Args: noArgs,
 		Long: "Check reads the config and looks at the host, and names every mistake at once,\n" +
-			"with its line and column. It writes nothing and opens no port. It fails on\n" +
-			"mistakes and on exceptions that have ended; warnings alone do not fail it.",
+			"with its line and column. It says which certificates would be obtained by ACME.\n" +
+			"It writes nothing, opens no port and asks nobody. It fails on mistakes and on\n" +
+			"exceptions that have ended; warnings alone do not fail it.",
 		RunE: func(c *cobra.Command, _ []string) error {
 			return check(voiceOf(c.OutOrStdout()), config, state)
 		},
@@ -54,6 +55,7 @@ func check(v voice, file, state string) error {
 		errs = append(errs, err)
 		if chain != nil {
 			said = append(said, warnings(l, chain)...)
+			issuance(v, chain)
 		}
 	}
 	for _, w := range said {

@@ -53,8 +53,16 @@ func weaknesses(v voice, l loaded, chain *hauberk.Chain) {
 	for _, at := range chain.Standing() {
 		v.line("  HSTS      %s", at)
 	}
+	issuance(v, chain)
 	for _, w := range warnings(l, chain) {
 		v.warn("%s", w)
+	}
+}
+
+// issuance says which certificates will be asked for, and how.
+func issuance(v voice, chain *hauberk.Chain) {
+	for _, note := range chain.Issuance() {
+		v.line("  ACME      %s", note)
 	}
 }
 

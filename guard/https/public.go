@@ -117,6 +117,15 @@ func (r *Room) openACME(authorities []acme.Authority, names []string) {
 	r.public = names
 }
 
+// Obtains says which names get their certificates by ACME, and the directories
+// of the authorities that are asked, in turn.
+func (r *Room) Obtains() (names, directories []string) {
+	if r.acme == nil {
+		return nil, nil
+	}
+	return r.public, r.acme.Directories()
+}
+
 var errNotYet = errors.New("there is no certificate for this name yet")
 
 // obtained returns the certificate of a public name.

@@ -62,6 +62,15 @@ func New(o Options) *Keeper {
 	return &Keeper{o: o, answers: &answers{http: map[answer]string{}, tls: map[string]*proof{}}}
 }
 
+// Directories are those of the authorities, in turn.
+func (k *Keeper) Directories() []string {
+	var all []string
+	for _, a := range k.o.Authorities {
+		all = append(all, a.Directory)
+	}
+	return all
+}
+
 // Succeed shows the certificates of the Keeper that stood before, and answers
 // the challenges open there, until Run has read the storage. It is called
 // before anything else of k.
