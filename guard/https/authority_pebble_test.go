@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -47,8 +48,8 @@ type pebble struct {
 	tokens []string // of every challenge
 }
 
-// openPebble starts one whose certificates last for life.
-func openPebble(t *testing.T, life time.Duration) *pebble {
+// openPebble starts one whose certificates last for life, with more settings.
+func openPebble(t *testing.T, life time.Duration, more ...map[string]any) *pebble {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("-short: builds and starts a certificate authority")
@@ -69,12 +70,16 @@ func openPebble(t *testing.T, life time.Duration) *pebble {
 	writeFile(t, cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: own.Certificate().Raw}))
 	writeFile(t, filepath.Join(dir, "key.pem"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))
 	ca, manage := freeAddr(t), freeAddr(t)
-	config, _ := json.Marshal(map[string]any{"pebble": map[string]any{
+	settings := map[string]any{
 		"listenAddress": ca, "managementListenAddress": manage, "certificate": cert, "privateKey": filepath.Join(dir, "key.pem"),
 		"httpPort": p.plain.Addr().(*net.TCPAddr).Port, "tlsPort": p.tls.Addr().(*net.TCPAddr).Port, "keyAlgorithm": "ecdsa",
 		"retryAfter": map[string]int{"authz": 1, "order": 1},
 		"profiles":   map[string]any{"default": map[string]any{"description": "for tests", "validityPeriod": int(life / time.Second)}},
-	}})
+	}
+	for _, m := range more {
+		maps.Copy(settings, m)
+	}
+	config, _ := json.Marshal(map[string]any{"pebble": settings})
 	writeFile(t, filepath.Join(dir, "config.json"), config)
 	run := exec.Command(filepath.Join(dir, "pebble"), "-config", filepath.Join(dir, "config.json"), "-dnsserver", p.names.addr)
 	run.Env = append(os.Environ(), "PEBBLE_VA_NOSLEEP=1", "PEBBLE_AUTHZREUSE=0")

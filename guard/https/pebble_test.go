@@ -175,6 +175,18 @@ func TestTheSecondAuthorityIsAskedWhenTheFirstIsDown(t *testing.T) {
 	}
 }
 
+// TestAnAuthorityForKnownCustomersIsPassedOver meets external account binding,
+// which is not built: its reason is told, and the next authority is asked.
+func TestAnAuthorityForKnownCustomersIsPassedOver(t *testing.T) {
+	first, second := openPebble(t, 90*day, map[string]any{"externalAccountBindingRequired": true}), openPebble(t, 90*day)
+	s := openSite(t, t.TempDir(), false, []string{"bound.example.com"}, first, second)
+	eventually(t, "a certificate of the second authority", 60*time.Second, func() bool { return second.leaf("bound.example.com") != nil })
+	told := strings.Join(s.journal.texts(), "\n")
+	if !strings.Contains(told, "https.acme failed") || !strings.Contains(told, "externalAccount") || len(first.ordered()) != 0 {
+		t.Errorf("got %s, want the authority's reason told", told)
+	}
+}
+
 func TestANameThatLeadsToAnotherHostGetsNoCertificate(t *testing.T) {
 	p := openPebble(t, 90*day)
 	p.names.at["stolen.example.com"] = [4]byte{127, 0, 0, 2}
