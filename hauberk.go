@@ -182,20 +182,20 @@ func Unmodified(to string) Config {
 // principles; the places have their reasons.
 func (c *Chain) order() []func(http.Handler) http.Handler {
 	return []func(http.Handler) http.Handler{
-		c.monitor.Principle().Wrap,   // 15: sees everything, refusals too
-		c.headers.Principle().Wrap,   //  7: outside fault, so that error pages carry headers
-		c.https.Sign,                 //  5: the same for HSTS
-		c.fault.Principle().Wrap,     //  6: outside all that can panic; replaces leaking bodies
-		c.harden.Principle().Wrap,    // 14: what two parsers could read differently stops here
-		c.route,                      //     matched once, on the canonical target
-		c.harden.Routed,              // 14: methods and hidden files, which a route may set
-		c.https.Check,                //  5: redirect or refuse clear text
-		c.ratelimit.Listed,           // 12: the cheapest refusal of a well-formed request
-		c.headers.Reports,            //  7: browsers' reports, which have a budget of their own and no token
-		c.ratelimit.Paced,            // 12: before all that costs more
-		c.fault.Routed,               //  6: no parts of what is held against leaks
-		c.headers.Routed,             //  7: hands the app its nonce
-		c.csrf.Principle().Wrap,      //  8: may bind to a session, needs no user
+		c.monitor.Principle().Wrap, // 15: sees everything, refusals too
+		c.headers.Principle().Wrap, //  7: outside fault, so that error pages carry headers
+		c.https.Sign,               //  5: the same for HSTS
+		c.fault.Principle().Wrap,   //  6: outside all that can panic; replaces leaking bodies
+		c.harden.Principle().Wrap,  // 14: what two parsers could read differently stops here
+		c.route,                    //     matched once, on the canonical target
+		c.harden.Routed,            // 14: methods and hidden files, which a route may set
+		c.https.Check,              //  5: redirect or refuse clear text
+		c.ratelimit.Listed,         // 12: the cheapest refusal of a well-formed request
+		c.headers.Reports,          //  7: browsers' reports, which have a budget of their own and no token
+		c.ratelimit.Paced,          // 12: before all that costs more
+		c.fault.Routed,             //  6: no parts of what is held against leaks
+		c.headers.Routed,           //  7: hands the app its nonce
+		c.csrf.Principle().Wrap,    //  8: may bind to a session, needs no user
 	}
 }
 
