@@ -27,6 +27,10 @@ func TestVerbs(t *testing.T) {
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("TZ", "UTC")
 			e.Setenv("XDG_STATE_HOME", e.WorkDir+"/state")
+			for _, name := range []string{"PORT1", "PORT2"} {
+				_, port, _ := net.SplitHostPort(freeAddress(t))
+				e.Setenv(name, port)
+			}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"wait-for": waitFor, "journal": writeJournal, "tamper": tamper, "mode": fileMode},
