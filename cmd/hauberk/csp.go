@@ -99,7 +99,7 @@ func learn(ctx context.Context, v voice, site string, f cspFlags) error {
 	if err != nil {
 		return err
 	}
-	if err := replaceFile(f.lock, text); err != nil {
+	if err := replaceFile(f.lock, text, 0o644); err != nil {
 		return err
 	}
 	if known {
@@ -315,17 +315,29 @@ func readLock(name string) (headers.Lock, error) {
 	return l, nil
 }
 
-// replaceFile writes a file whole or not at all. It holds nothing secret.
-func replaceFile(name string, text []byte) error {
+// replaceFile writes a file whole or not at all, and has it on the disk.
+func replaceFile(name string, text []byte, mode os.FileMode) error {
 	t, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(t.Name())
 	_, err = t.Write(text)
-	err = errors.Join(err, t.Chmod(0o644), t.Sync(), t.Close())
+	err = errors.Join(err, t.Chmod(mode), t.Sync(), t.Close())
 	if err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
-	return os.Rename(t.Name(), name)
+	if err := os.Rename(t.Name(), name); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(name))
+}
+
+// syncDir has the names in a directory on the disk.
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }

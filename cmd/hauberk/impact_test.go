@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -110,25 +112,96 @@ func TestAnObservationEndsWhateverRestarts(t *testing.T) {
 		d, at  time.Duration
 		until  time.Duration // after the start; 0: none
 		active bool
+		says   string
 	}{
-		{"the first start", 14 * day, 0, 14 * day, true},
-		{"a restart does not move the end", 14 * day, 13 * day, 14 * day, true},
-		{"a restart behind the end", 14 * day, 15 * day, 14 * day, false},
-		{"a longer one begins where the first did", 30 * day, 15 * day, 30 * day, true},
-		{"a start without it", 0, 16 * day, 0, false},
-		{"begins anew behind that", 14 * day, 17 * day, 31 * day, true},
+		{"the first start", 14 * day, 0, 14 * day, true, "observes  until"},
+		{"a restart does not move the end", 14 * day, 13 * day, 14 * day, true, "observes  until"},
+		{"nor does a clock that is set back", 14 * day, -300 * day, 14 * day, true, "the clock stands before"},
+		{"nor a longer flag", 30 * day, 13 * day, 14 * day, true, "longer than the first start"},
+		{"a restart behind the end", 14 * day, 15 * day, 14 * day, false, "ended on"},
+		{"a longer flag behind the end", 30 * day, 15 * day, 14 * day, false, "longer than the first start"},
+		{"a start without it", 0, 16 * day, 0, false, ""},
+		{"begins anew behind that", 14 * day, 17 * day, 31 * day, true, "observes  until"},
+		{"a shorter flag ends it sooner", 7 * day, 18 * day, 24 * day, true, "observes  until"},
+		{"and for good", 14 * day, 18 * day, 24 * day, true, "longer than the first start"},
 	} {
 		now := start.Add(c.at)
-		o, err := observe(dir, c.d, now)
-		if err != nil {
+		o, said, exceptions := observed(t, dir, c.d, now)
+		if c.until != 0 && !o.Until.Equal(start.Add(c.until)) || (exceptions > 0) != c.active || !strings.Contains(said, c.says) {
+			t.Errorf("%s: got an end on %v, %d exceptions and %q", c.name, o.Until, exceptions, said)
+		}
+	}
+}
+
+// observed does what a start does.
+func observed(t *testing.T, dir string, d time.Duration, now time.Time) (o observation, said string, exceptions int) {
+	t.Helper()
+	o = observe(dir, d, now)
+	var l loaded
+	if err := o.apply(&l, now); err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	o.say(voice{out: &b}, dir, now)
+	return o, b.String(), len(l.Exceptions)
+}
+
+// TestAnObservationThatCannotBeReadEnforces: serve starts all the same, and
+// lets nothing pass for which it cannot tell the end.
+func TestAnObservationThatCannotBeReadEnforces(t *testing.T) {
+	now := time.Now()
+	for name, text := range map[string]string{
+		"torn":              `{"since":"2026-11-23T10:0`,
+		"empty":             "",
+		"without an end":    `{"since":"2026-11-23T10:00:00Z"}`,
+		"without a begin":   `{"until":"2026-11-23T10:00:00Z"}`,
+		"an end for ever":   `{"since":"2026-11-23T10:00:00Z","until":"9999-01-01T00:00:00Z"}`,
+		"an end before":     `{"since":"2026-11-23T10:00:00Z","until":"2026-11-22T10:00:00Z"}`,
+		"larger than it is": strings.Repeat(" ", 2000),
+	} {
+		dir := t.TempDir()
+		if err := os.WriteFile(observingFile(dir), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		var l loaded
-		if err := o.apply(&l, now); err != nil {
-			t.Fatal(err)
+		for range 2 { // a restart does not take it for none
+			if _, said, n := observed(t, dir, 24*time.Hour, now); n != 0 || !strings.Contains(said, "every rule is enforced") || !strings.Contains(said, observingFile(dir)) {
+				t.Errorf("%s: got %d exceptions and %q, want every rule enforced and the file named", name, n, said)
+			}
 		}
-		if c.until != 0 && !o.until.Equal(start.Add(c.until)) || (len(l.Exceptions) > 0) != c.active {
-			t.Errorf("%s: got an end on %v and %d exceptions", c.name, o.until, len(l.Exceptions))
+		if kept, err := os.ReadFile(observingFile(dir)); err != nil || string(kept) != text {
+			t.Errorf("%s: got %q, %v, want the file left for its reader", name, kept, err)
+		}
+	}
+	if _, said, n := observed(t, filepath.Join(t.TempDir(), "none"), 24*time.Hour, now); n != 0 || !strings.Contains(said, "every rule is enforced") {
+		t.Errorf("where it cannot be written: got %d exceptions and %q", n, said)
+	}
+}
+
+// TestTheEndOfAnObservationIsWrittenWhole looks at the file while it is written
+// over and over: a reader, or a machine that lost its power, meets a whole one.
+func TestTheEndOfAnObservationIsWrittenWhole(t *testing.T) {
+	dir := t.TempDir()
+	now := time.Now()
+	observe(dir, 90*24*time.Hour, now)
+	done := make(chan bool)
+	go func() {
+		defer close(done)
+		for i := range 300 {
+			observe(dir, 90*24*time.Hour-time.Duration(i)*time.Minute, now)
+		}
+	}()
+	for reads := 0; ; reads++ {
+		if _, err := readSpan(observingFile(dir)); err != nil {
+			t.Errorf("after %d reads: %v", reads, err)
+		}
+		select {
+		case <-done:
+			entries, err := os.ReadDir(dir)
+			if err != nil || len(entries) != 1 || reads < 10 {
+				t.Errorf("got %v, %v after %d reads, want the one file", entries, err, reads)
+			}
+			return
+		default:
 		}
 	}
 }
@@ -141,7 +214,7 @@ func TestAnObservationExceptsEveryRuleThatMayBe(t *testing.T) {
 	}
 	now := time.Now()
 	l := loaded{Config: hauberk.Config{Exceptions: []guard.Exception{{Rule: "csrf", Because: "its own", Until: now.Add(time.Hour)}}}}
-	if err := (observation{now.Add(time.Hour)}).apply(&l, now); err != nil {
+	if err := (observation{span: span{now, now.Add(time.Hour)}}).apply(&l, now); err != nil {
 		t.Fatal(err)
 	}
 	if l.Exceptions[0].Because != "its own" {

@@ -22,7 +22,28 @@ const watched = "watched before it is enforced (serve --observe)"
 
 // observation is what --observe asks for: every rule that may be excepted is,
 // until a time that restarts and reloads do not move.
-type observation struct{ until time.Time }
+type observation struct {
+	span
+	// failed is why every rule is enforced although it should be watched.
+	failed error
+	// longer says that the flag asks for more than the first start did.
+	longer bool
+}
+
+// span is when an observation began and when it ends, as it was promised at the
+// first start. A clock that is wrong for a while moves neither.
+type span struct {
+	Since time.Time `json:"since"`
+	Until time.Time `json:"until"`
+}
+
+// check refuses what no start has written.
+func (s span) check() error {
+	if d := s.Until.Sub(s.Since); s.Since.IsZero() || d <= 0 || d > longestWatch {
+		return errors.New("it has no begin, or no end within 90 days of it")
+	}
+	return nil
+}
 
 // watchFor reads the flag.
 func watchFor(text string) (time.Duration, error) {
@@ -39,42 +60,66 @@ func watchFor(text string) (time.Duration, error) {
 	return d, nil
 }
 
-// observingFile says when an observation began: a service that restarts every
-// night would else never enforce anything.
+// observingFile keeps the span: a service that restarts every night would else
+// never enforce anything.
 func observingFile(dir string) string { return filepath.Join(dir, "observing.json") }
 
 // observe begins an observation, goes on with the one of the last start, or
-// forgets that one where none is asked for.
-func observe(dir string, d time.Duration, now time.Time) (observation, error) {
+// forgets that one where none is asked for. Whatever fails, nothing is watched
+// and everything enforced: neither a torn file nor a full disk lets more pass.
+func observe(dir string, d time.Duration, now time.Time) observation {
 	name := observingFile(dir)
 	if d == 0 {
 		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return observation{}, err
+			return observation{failed: fmt.Errorf("forget the last observation: %w", err)}
 		}
-		return observation{}, nil
+		return observation{}
 	}
-	var began struct {
-		Since time.Time `json:"since"`
+	kept, err := readSpan(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		kept.Since = now.UTC().Truncate(time.Second)
+		kept.Until = kept.Since.Add(d)
+		if err := kept.write(name); err != nil {
+			return observation{failed: fmt.Errorf("keep when the observation ends: %w", err)}
+		}
+		return observation{span: kept}
 	}
-	text, err := readSmall(name, 1<<10)
-	if err == nil {
-		err = json.Unmarshal(text, &began)
+	if err != nil {
+		return observation{failed: fmt.Errorf("read when the observation ends: %s: %w: remove it and start again to observe anew", name, err)}
 	}
-	switch {
-	case err == nil && !began.Since.After(now):
-		return observation{began.Since.Add(d)}, nil
-	case err != nil && !errors.Is(err, fs.ErrNotExist):
-		return observation{}, fmt.Errorf("read when the observation began: %w: remove %s to begin anew", err, name)
+	asked := kept.Since.Add(d)
+	o := observation{span: kept, longer: asked.After(kept.Until)}
+	if asked.Before(kept.Until) {
+		o.Until = asked
+		if err := o.write(name); err != nil {
+			o.failed = fmt.Errorf("keep when the observation ends: %w", err)
+		}
 	}
-	began.Since = now.UTC().Truncate(time.Second)
-	if text, err = json.Marshal(began); err == nil {
-		err = os.WriteFile(name, append(text, '\n'), 0o600)
-	}
-	return observation{began.Since.Add(d)}, err
+	return o
 }
 
-// over says that the rules are enforced again.
-func (o observation) over(now time.Time) bool { return !now.Before(o.until) }
+func readSpan(name string) (span, error) {
+	var s span
+	text, err := readSmall(name, 1<<10)
+	if err == nil {
+		err = json.Unmarshal(text, &s)
+	}
+	if err == nil {
+		err = s.check()
+	}
+	return s, err
+}
+
+func (s span) write(name string) error {
+	text, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return replaceFile(name, append(text, '\n'), 0o600)
+}
+
+// over says that the rules are enforced.
+func (o observation) over(now time.Time) bool { return o.failed != nil || !now.Before(o.Until) }
 
 // apply adds one exception for each observable rule, behind those of the file,
 // which have better reasons.
@@ -90,7 +135,7 @@ func (o observation) apply(l *loaded, now time.Time) error {
 	for _, p := range rooms {
 		for _, r := range p.Rules {
 			if r.Observable {
-				l.Exceptions = append(l.Exceptions, guard.Exception{Rule: r.ID, Because: watched, Until: o.until})
+				l.Exceptions = append(l.Exceptions, guard.Exception{Rule: r.ID, Because: watched, Until: o.Until})
 			}
 		}
 	}
@@ -100,12 +145,20 @@ func (o observation) apply(l *loaded, now time.Time) error {
 // say tells what an observation leaves, at every start and reload. The rules
 // themselves stand among what is weakened.
 func (o observation) say(v voice, dir string, now time.Time) {
+	end := o.Until.Local().Format(time.DateTime)
 	switch {
-	case o.until.IsZero():
+	case o.failed != nil:
+		v.warn("--observe: every rule is enforced, nothing is watched: %s", o.failed)
+	case o.Until.IsZero():
 	case o.over(now):
-		v.warn("--observe ended on %s and every rule is enforced: leave the flag out", o.until.Local().Format(time.DateTime))
+		v.warn("--observe ended on %s and every rule is enforced: leave the flag out", end)
 	default:
-		v.line("  observes  until %s, then every rule is enforced; `hauberk log impact%s` tells what would be refused",
-			o.until.Local().Format(time.DateTime), stateFlag(dir))
+		v.line("  observes  until %s, then every rule is enforced; `hauberk log impact%s` tells what would be refused", end, stateFlag(dir))
+	}
+	if o.longer {
+		v.warn("--observe asks for longer than the first start did, which set the end to %s: start once without it to observe anew", end)
+	}
+	if now.Before(o.Since) {
+		v.warn("--observe: the clock stands before the observation began (%s): is it right?", o.Since.Local().Format(time.DateTime))
 	}
 }

@@ -175,9 +175,7 @@ func serve(c *cobra.Command, f *serveFlags) error {
 			return err
 		}
 	}
-	if f.watching, err = observe(l.State, watch, time.Now()); err != nil {
-		return err
-	}
+	f.watching = observe(l.State, watch, time.Now())
 	r := &renewer{c: c, flags: f, first: l, store: db.Store(), said: serving{Process: os.Getpid()}}
 	if open.secure != nil {
 		l.Listen = open.secure.Addr().String() // redirects name the real port
