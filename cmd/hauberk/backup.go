@@ -13,13 +13,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"hauberk.dev/guard/monitor"
+	"hauberk.dev/guard/monitor/chain"
 )
 
 // public is what a backup holds beside the store even without keys: the journal
 // can be verified with it and nothing signed, and where the site stands on the
 // ramp of HSTS and in its observation is no secret.
-var public = []string{"journal-public.pem", "hsts.json", "observing.json"}
+var public = []string{chain.PublicName, "hsts.json", "observing.json"}
 
 // passing are the files of the process that runs: nobody wants them back.
 var passing = []string{"lock", "serving.json", "serving.json.new", storeName, storeName + "-wal", storeName + "-shm"}
@@ -58,7 +58,9 @@ func restoreCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "restore FILE", Short: "put a backup back into an empty state",
 		Long: "Restore puts a backup into a state directory that has no store. Files that are\n" +
-			"there already, such as keys, stay as they are. The journal is verified first.",
+			"there already, such as keys, stay as they are, but for journal-public.pem: the\n" +
+			"keys that signed the backup's journal are added to it. The journal is verified\n" +
+			"first. What root restores belongs to the user whose directory it is.",
 		Args: oneFile,
 		RunE: func(c *cobra.Command, args []string) error {
 			dir, err := namedState(c, state, config)
@@ -183,117 +185,4 @@ func pack(t *tar.Writer, file, name string) error {
 	}
 	_, err = io.CopyN(t, f, i.Size())
 	return err
-}
-
-// restore unpacks beside the state, proves what it has, and then moves it in.
-func restore(ctx context.Context, v voice, file, dir string) error {
-	unlock, err := lockState(dir)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	if exists(filepath.Join(dir, storeName)) {
-		return fmt.Errorf("%s has a store: move %s away first, with the files whose names begin with it", dir, storeName)
-	}
-	temp, err := os.MkdirTemp(dir, ".restore-*")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(temp)
-	names, err := unpack(file, temp)
-	if err != nil {
-		return err
-	}
-	if !exists(filepath.Join(temp, storeName)) {
-		return errors.New("it is no backup of Hauberk: it holds no " + storeName)
-	}
-	if err := proven(ctx, v, temp); err != nil {
-		return err
-	}
-	// The store comes last: a restore that was broken off can be repeated.
-	for _, name := range append(names, storeName) {
-		to := filepath.Join(dir, name)
-		if exists(to) {
-			v.line("  kept      %s, which is there already", name)
-			continue
-		}
-		if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
-			return err
-		}
-		if err := os.Rename(filepath.Join(temp, name), to); err != nil {
-			return err
-		}
-	}
-	v.line("restored %s into %s", file, dir)
-	return nil
-}
-
-// proven says what the restored journal is. One that was changed is restored
-// all the same, loudly: it may be all that is left.
-func proven(ctx context.Context, v voice, dir string) error {
-	db, err := readStore(dir)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	r, err := monitor.Verify(ctx, dir, db)
-	if err != nil {
-		return err
-	}
-	for _, fault := range r.Faults {
-		v.warn("the journal: %s", fault)
-	}
-	if len(r.Faults) == 0 {
-		v.line("the journal is good: rows %d to %d", r.First, r.Last)
-	}
-	return nil
-}
-
-// maxFiles bounds what a backup may hold.
-const maxFiles = 10_000
-
-// unpack writes the files of a backup below dir and returns the names of all
-// but the store. Names that lead elsewhere are refused.
-func unpack(file, dir string) ([]string, error) {
-	in, err := os.Open(file)
-	if err != nil {
-		return nil, err
-	}
-	defer in.Close()
-	var names []string
-	for t := tar.NewReader(in); len(names) < maxFiles; {
-		h, err := t.Next()
-		if errors.Is(err, io.EOF) {
-			return names, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		name := filepath.FromSlash(h.Name)
-		if h.Typeflag != tar.TypeReg || !filepath.IsLocal(name) {
-			return nil, fmt.Errorf("it is no backup of Hauberk: it holds %q", h.Name)
-		}
-		if err := unpackFile(t, filepath.Join(dir, name)); err != nil {
-			return nil, err
-		}
-		if name != storeName {
-			names = append(names, name)
-		}
-	}
-	return nil, fmt.Errorf("it holds more than %d files", maxFiles)
-}
-
-func unpackFile(from io.Reader, name string) error {
-	if err := os.MkdirAll(filepath.Dir(name), 0o700); err != nil {
-		return err
-	}
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(f, from)
-	if err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
 }
