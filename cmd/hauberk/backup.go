@@ -12,14 +12,15 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
-
-	"hauberk.dev/guard/monitor/chain"
 )
+
+// publicKeys is the file of every key that has ever signed the journal.
+const publicKeys = "journal-public.pem"
 
 // public is what a backup holds beside the store even without keys: the journal
 // can be verified with it and nothing signed, and where the site stands on the
 // ramp of HSTS and in its observation is no secret.
-var public = []string{chain.PublicName, "hsts.json", "observing.json"}
+var public = []string{publicKeys, "hsts.json", "observing.json"}
 
 // passing are the files of the process that runs: nobody wants them back.
 var passing = []string{"lock", "serving.json", "serving.json.new", storeName, storeName + "-wal", storeName + "-shm"}

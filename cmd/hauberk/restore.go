@@ -2,8 +2,8 @@ package main
 
 import (
 	"archive/tar"
-	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -16,7 +16,6 @@ import (
 	"syscall"
 
 	"hauberk.dev/guard/monitor"
-	"hauberk.dev/guard/monitor/chain"
 )
 
 // restore unpacks beside the state, proves what it has, and then moves it in.
@@ -61,9 +60,9 @@ func restore(ctx context.Context, v voice, file, dir string) error {
 	}
 	// The store comes last: a restore that was broken off can be repeated.
 	for _, name := range append(names, storeName) {
-		switch merged := name == chain.PublicName && len(added) > 0; {
+		switch merged := name == publicKeys && added > 0; {
 		case merged:
-			v.line("  added     %s to %s: it signed the journal of the backup", strings.Join(added, ", "), name)
+			v.line("  added     %d of the backup's keys to %s, for its rows", added, name)
 		case exists(filepath.Join(dir, name)):
 			v.line("  kept      %s, which is there already", name)
 			continue
@@ -80,55 +79,47 @@ func restore(ctx context.Context, v voice, file, dir string) error {
 }
 
 // mergeKeys leaves in temp the public keys of the backup and of the state
-// together, and names those that the state did not have. One set proves the
+// together, and counts those that the state did not have. One set proves the
 // journal now, and the same set proves it for ever: with the state's alone the
 // next log verify would take the restored rows for somebody else's.
-func mergeKeys(dir, temp string) (added []string, err error) {
-	have, err := os.ReadFile(filepath.Join(dir, chain.PublicName))
+func mergeKeys(dir, temp string) (added int, err error) {
+	have, err := readKeys(filepath.Join(dir, publicKeys))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+		return 0, nil
 	}
 	if err != nil {
-		return nil, err
+		return 0, fmt.Errorf("%w: move it away first", err)
 	}
-	known, err := chain.ReadKeys(dir)
-	if err != nil {
-		return nil, fmt.Errorf("read the keys of the state: %w: move the file away first", err)
-	}
-	name := filepath.Join(temp, chain.PublicName)
-	brought, err := os.ReadFile(name)
+	name := filepath.Join(temp, publicKeys)
+	brought, err := readKeys(name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+		return 0, fmt.Errorf("in the backup: %w", err)
 	}
-	if err := os.WriteFile(name, mergePEM(have, brought), 0o600); err != nil {
-		return nil, err
-	}
-	all, err := chain.ReadKeys(temp)
-	if err != nil {
-		return nil, fmt.Errorf("read the keys of the backup: %w", err)
-	}
-	for _, id := range all.IDs() {
-		if !slices.Contains(known.IDs(), id) {
-			added = append(added, id)
+	all := have
+	for _, key := range brought {
+		if !slices.Contains(have, key) {
+			all = append(all, key)
 		}
 	}
-	slices.Sort(added)
-	return added, nil
+	return len(all) - len(have), os.WriteFile(name, []byte(strings.Join(all, "")), 0o600)
 }
 
-// mergePEM writes the blocks of several texts, each once.
-func mergePEM(texts ...[]byte) []byte {
-	var out bytes.Buffer
-	seen := map[string]bool{}
-	for _, text := range texts {
-		for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
-			if !seen[string(block.Bytes)] {
-				seen[string(block.Bytes)] = true
-				out.Write(pem.EncodeToMemory(block))
-			}
-		}
+// readKeys returns the keys of a file, each as PEM.
+func readKeys(name string) (keys []string, err error) {
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
 	}
-	return out.Bytes()
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if _, err := x509.ParsePKIXPublicKey(block.Bytes); err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		keys = append(keys, string(pem.EncodeToMemory(block)))
+	}
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("%s holds no key", name)
+	}
+	return keys, nil
 }
 
 // state is a state directory into which something is moved. What it does stays
