@@ -33,10 +33,10 @@ fuzz:
 e2e:
 	$(TEST) -timeout 30m ./e2e/...
 
-## soak: the slow proofs, SOAK=10 times as long: stops, reloads, slow heads, mutations against Node, releases, fuzzing
+## soak: the slow proofs, SOAK=10 times as long: stops, reloads, slow heads, floods, mutations against Node, releases, fuzzing
 soak: tools
 	@echo "== the slow proofs, $(SOAK) times as long; SOAK=N for another length"
-	HAUBERK_SOAK=$(SOAK) $(TEST) -v -count=1 -timeout 24h -run '^(TestAStop.*|TestReloads.*|TestSlowHeads.*|TestNodeReads.*|TestARelease.*)$$' ./e2e ./guard/harden/wire
+	HAUBERK_SOAK=$(SOAK) $(TEST) -v -count=1 -timeout 24h -run '^(TestAStop.*|TestReloads.*|TestSlowHeads.*|TestNodeReads.*|TestARelease.*|TestAFloodOf.*)$$' ./e2e ./guard/harden/wire
 	./tools/fuzz.sh $$(($(SOAK) * $(FUZZTIME:s=)))s
 
 ## bench: the comparison with peers, side by side in one run
