@@ -53,7 +53,8 @@ type Chain struct {
 
 // New builds the chain. It validates everything and reports every mistake at
 // once, each with the path of its key: "csrf.trusted_origins[2]: …". State is
-// kept in s; nil is memory, which ends with the process.
+// kept in s; nil is memory, which ends with the process. The journal needs
+// Config.State too, where its keys are: without, it is in memory.
 func New(c Config, s *store.Store) (*Chain, error) {
 	if c.State != "" {
 		// Keys are made only where nothing else is wrong.

@@ -270,9 +270,12 @@ func newest(ctx context.Context, db *sqlite.DB, q monitor.Query, n int) ([]monit
 }
 
 func (f *logFlags) verify(c *cobra.Command) error {
-	head, err := readHead(f.head)
-	if err != nil {
-		return err
+	var head monitor.Head
+	if f.head != "" {
+		var err error
+		if head, err = monitor.ReadHead(f.head); err != nil {
+			return usage{fmt.Errorf("--head: %w", err)}
+		}
 	}
 	dir, db, err := f.open(c)
 	if err != nil {
@@ -300,7 +303,7 @@ func (f *logFlags) verify(c *cobra.Command) error {
 		errs = append(errs, errors.New(fault.String()))
 	}
 	if f.head != "" {
-		if err := head.stands(c.Context(), db, r.First); err != nil {
+		if err := head.Stands(c.Context(), db, r.First); err != nil {
 			errs = append(errs, err)
 		} else {
 			v.line("row %d is the one of the head that you kept", head.Row)

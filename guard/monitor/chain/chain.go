@@ -160,6 +160,8 @@ func (w *Writer) load(ctx context.Context) (why string, err error) {
 		_, w.sum = Links(rows[0])
 	}
 	switch {
+	case h.Last == 0 && len(h.Seal) == 0 && w.keys.begun:
+		return "it is empty, and its keys have signed one: its rows were removed", nil
 	case h.Last == 0 && len(h.Seal) == 0:
 		w.since = 0
 		return "", nil
@@ -240,7 +242,7 @@ func (w *Writer) write(ctx context.Context, rows []pending) error {
 	seq, sum, size := w.last, w.sum, w.size
 	for i, p := range rows {
 		if p.row.Head != nil { // of the row before, whoever wrote that
-			signed := w.keys.sign(seq, sum, p.at)
+			signed := w.keys.sign(asHead, seq, sum, p.at)
 			p.row.Head = &signed
 		}
 		data, err := json.Marshal(p.row)
@@ -251,9 +253,10 @@ func (w *Writer) write(ctx context.Context, rows []pending) error {
 		entries[i], sum = link(sum, seq, p.at, data)
 		size += entries[i].Cost()
 	}
-	if err := w.journal.Append(ctx, entries, w.keys.sign(seq, sum, time.Now()).seal()); err != nil {
+	if err := w.journal.Append(ctx, entries, w.keys.sign(asEnd, seq, sum, time.Now()).seal()); err != nil {
 		return err
 	}
+	_ = w.keys.begin() // again with the next rows: until then the private key tells whose they are
 	w.bytes += size - w.size
 	w.last, w.sum, w.size = seq, sum, size
 	w.since += len(rows)
@@ -274,7 +277,7 @@ func (w *Writer) Beat(ctx context.Context, now time.Time) error {
 
 // Head returns the number of the last row and its sum, signed: whoever keeps it
 // elsewhere can prove later that rows up to it are the ones of then.
-func (w *Writer) Head() Statement { return w.keys.sign(w.last, w.sum, time.Now()) }
+func (w *Writer) Head() Statement { return w.keys.sign(asTold, w.last, w.sum, time.Now()) }
 
 // prune removes some of the rows that are too old or too many.
 func (w *Writer) prune(ctx context.Context, now time.Time) error {

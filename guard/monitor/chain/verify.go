@@ -169,7 +169,7 @@ func (v *verifier) content(e store.Entry, r Row, prev Sum) {
 	case r.Broken != "":
 		v.fault(e.Seq, e.Seq, "says that the journal was changed before it: %s", r.Broken)
 	case r.Head != nil:
-		err := v.keys.check(*r.Head)
+		err := v.keys.check(asHead, *r.Head)
 		if err == nil && (r.Head.Seq != e.Seq-1 || r.Head.Sum != prev) {
 			err = fmt.Errorf("it signs another row")
 		}
@@ -185,7 +185,10 @@ func (v *verifier) content(e store.Entry, r Row, prev Sum) {
 // end holds the last row against the seal.
 func (v *verifier) end(h store.Head) {
 	if v.Rows == 0 && len(h.Seal) == 0 && h.Last == 0 {
-		return // nothing was ever written
+		if v.keys.begun {
+			v.missing(1, 1, ": the journal is empty, and its keys have signed one")
+		}
+		return // else nothing was ever written
 	}
 	s, err := v.keys.open(h.Seal)
 	switch {

@@ -1,4 +1,4 @@
-package main
+package monitor
 
 import (
 	"context"
@@ -11,18 +11,15 @@ import (
 	"hauberk.dev/store"
 )
 
-// keptHead is the head of a journal as somebody kept it elsewhere.
-type keptHead struct {
+// Head is the head of a journal as somebody kept it elsewhere.
+type Head struct {
 	Row uint64
 	Sum chain.Sum
 }
 
-// readHead reads a line of the log, or ROW:SUM. "" is none.
-func readHead(text string) (keptHead, error) {
-	var h keptHead
-	if text == "" {
-		return h, nil
-	}
+// ReadHead reads a line "journal head" of the log, or ROW:SUM from it.
+func ReadHead(text string) (Head, error) {
+	var h Head
 	row, sum, short := strings.Cut(text, ":")
 	var err error
 	if strings.HasPrefix(strings.TrimSpace(text), "{") {
@@ -31,15 +28,15 @@ func readHead(text string) (keptHead, error) {
 		err = h.Sum.UnmarshalText([]byte(sum))
 	}
 	if err != nil || h.Row == 0 || h.Sum == (chain.Sum{}) {
-		return h, usagef("--head %q is no head: want a line \"journal head\" of the log, or ROW:SUM", text)
+		return h, fmt.Errorf("%q is no head: want a line \"journal head\" of the log, or ROW:SUM", text)
 	}
 	return h, nil
 }
 
-// stands says whether the row is in the journal and the same as when the head
+// Stands says whether the row is in the journal and the same as when the head
 // was logged. Since each row holds the sum of the one before, all before it are
 // then the ones of that time.
-func (h keptHead) stands(ctx context.Context, j store.Journal, first uint64) error {
+func (h Head) Stands(ctx context.Context, j store.Journal, first uint64) error {
 	rows, err := j.Read(ctx, h.Row, 1)
 	if err != nil {
 		return err
