@@ -25,9 +25,6 @@ import (
 	"hauberk.dev/internal/crawl"
 )
 
-// lockFile is what the profile learned reads when it is told of no other.
-const lockFile = "hauberk.csp.lock"
-
 // cspFlags are those of both verbs.
 type cspFlags struct {
 	lock, state string
@@ -70,7 +67,7 @@ func cspCommand() *cobra.Command {
 		},
 	}
 	for _, sub := range []*cobra.Command{learn, check} {
-		sub.Flags().StringVar(&f.lock, "lock", lockFile, "the lock file")
+		sub.Flags().StringVar(&f.lock, "lock", headers.DefaultLock, "the lock file")
 		sub.Flags().StringVar(&f.state, "state", "", "the state directory whose local CA is trusted, beside the system's")
 		sub.Flags().StringArrayVar(&f.cookies, "cookie", nil, "a cookie sent with every request, as name=value; may be given several times, and is never written down")
 		sub.Flags().IntVar(&f.pages, "pages", 200, "how many pages are visited at most")
