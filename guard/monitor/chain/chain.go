@@ -208,7 +208,7 @@ func (w *Writer) Append(ctx context.Context, events []Event) error {
 
 // maxWriters is how often an append is tried again because another writer with
 // the same keys came first: while a server reloads, two chains write.
-const maxWriters = 8
+const maxWriters = 64
 
 func (w *Writer) append(ctx context.Context, rows []pending) error {
 	if len(rows) == 0 {

@@ -145,6 +145,19 @@ func TestAHeadIsNoEnd(t *testing.T) {
 	}
 }
 
+// TestAFalseSizeIsNamed changes the number by which rows are pruned.
+func TestAFalseSizeIsNamed(t *testing.T) {
+	for _, size := range []string{"9000000000000", "-5", "size+1"} {
+		k := chain.NewKeys()
+		file := filepath.Join(t.TempDir(), "h.db")
+		d := written(t, file, k)
+		tamper(t, file, `UPDATE head SET size=`+size)
+		if got := names(verify(t, d, k)); !strings.HasPrefix(got, "rows 1 to 37 take ") {
+			t.Errorf("size %s: got %q, want it named", size, got)
+		}
+	}
+}
+
 // TestAnEmptiedJournalIsNoNewOne removes every row and every trace of them in
 // the database; that the keys have been used is left.
 func TestAnEmptiedJournalIsNoNewOne(t *testing.T) {
