@@ -214,8 +214,9 @@ type watched struct {
 // flood measures the rate of saturation, and then the 99th percentile of
 // ordinary requests without and with half of it, in turns of one second. Of the
 // turns of either kind the lower quartile counts: what other programs do for
-// some seconds is not Hauberk's, while a fold, a commit, a head, a collection
-// and a prune come in each of them.
+// some seconds is not Hauberk's, while folds, commits and collections come in
+// each turn and prunes in each but the first. So a delay that comes in fewer
+// than three turns of four is not seen here: the log has the figures of all.
 func (w *watched) flood(t *testing.T, f *flood, visit func(time.Duration) []time.Duration, turns int) (quiet, busy time.Duration) {
 	const lead = 250 * time.Millisecond
 	f.run(500*time.Millisecond, 0)
