@@ -49,6 +49,7 @@ type journal struct {
 	writer      *chain.Writer // nil: not open yet
 	fields      *fields       // nil: none are kept
 	fieldsAsked bool
+	wary        bool  // the log has that the clock leapt
 	told        int64 // drops that the log has, and the journal does not yet
 	retry       time.Time
 	batch       []queued
@@ -276,6 +277,10 @@ func (j *journal) beat() {
 		j.failed("sign the journal", err)
 		return
 	}
+	if leap := j.writer.Leap(); leap > 0 && !j.wary {
+		j.log.LogAttrs(ctx, slog.LevelWarn, "the clock seems to have leapt forward: no event is pruned by age for a day", slog.Duration("leap", leap))
+	}
+	j.wary = j.writer.Leap() > 0
 	if h := j.writer.Head(); h.Seq != before && j.dir != "" {
 		sum, _ := h.Sum.MarshalText()
 		j.log.LogAttrs(ctx, slog.LevelInfo, "journal head", slog.Uint64("row", h.Seq), slog.String("sum", string(sum)),

@@ -117,6 +117,7 @@ type Writer struct {
 	unsure  bool  // an append failed, and may have been kept all the same
 	over    bool  // rows go until the size is well under its limit
 	more    bool  // rows are left to prune
+	clock   clock
 }
 
 // NewWriter goes on with what stands in journal. If that is not what was
@@ -126,6 +127,9 @@ func NewWriter(ctx context.Context, journal store.Journal, keys *Keys, limits Li
 	w := &Writer{journal: journal, keys: keys, limits: limits}
 	why, err := w.load(ctx)
 	if err != nil {
+		return nil, fmt.Errorf("open the journal: %w", err)
+	}
+	if err := w.recall(ctx, w.last, time.Now()); err != nil {
 		return nil, fmt.Errorf("open the journal: %w", err)
 	}
 	if why == "" {
@@ -266,6 +270,7 @@ func (w *Writer) write(ctx context.Context, rows []pending) error {
 // Beat signs a head if rows have come since the last one, and prunes. It is
 // called each minute.
 func (w *Writer) Beat(ctx context.Context, now time.Time) error {
+	w.clock.look(now)
 	if w.since > 0 {
 		if err := w.append(ctx, []pending{{now, Row{Head: &Statement{}}}}); err != nil {
 			return err
@@ -290,7 +295,11 @@ func (w *Writer) prune(ctx context.Context, now time.Time) error {
 	if w.over = h.Size > w.limits.Size || w.over && excess > 0; !w.over {
 		excess = 0
 	}
-	cut, more, err := w.cut(ctx, h.First, excess, now.Add(-w.limits.Age))
+	oldest := now.Add(-w.limits.Age)
+	if !w.clock.believed() {
+		oldest = time.Time{}
+	}
+	cut, more, err := w.cut(ctx, h.First, excess, oldest)
 	if w.more = more; err != nil || cut <= h.First {
 		return err
 	}
