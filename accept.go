@@ -96,7 +96,7 @@ func (s *Server) put(c net.Conn) {
 	if s.draining.Load() {
 		s.fresh.Store(inner(c), true)
 	}
-	for g := s.now().gate; !g.take(c); g = s.now().gate {
+	for g := s.now().gate; !s.take(g, c); g = s.now().gate {
 		if g == s.now().gate { // no other has opened: the server stops
 			s.fresh.Delete(inner(c))
 			c.Close()

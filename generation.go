@@ -109,6 +109,12 @@ func (s *Server) track(g *gate, conn net.Conn, state http.ConnState) {
 		return
 	}
 	s.fresh.Delete(inner(conn))
+	s.left(g)
+}
+
+// left counts a connection less. The last one of a closed gate takes the gate
+// along: whichever of it and retire comes second sees what the first has done.
+func (s *Server) left(g *gate) {
 	if g.open.Add(-1) == 0 && g.closed.Load() {
 		s.forget(g)
 	}
@@ -118,12 +124,12 @@ func (s *Server) track(g *gate, conn net.Conn, state http.ConnState) {
 func (g *gate) serve() { go g.http.Serve(g.queue) }
 
 // take hands a connection to net/http, or returns false: the gate is closed.
-func (g *gate) take(c net.Conn) bool {
+func (s *Server) take(g *gate, c net.Conn) bool {
 	g.open.Add(1)
 	if g.queue.put(c) {
 		return true
 	}
-	g.open.Add(-1)
+	s.left(g)
 	return false
 }
 

@@ -271,3 +271,18 @@ func TestEventsOfAnOldAnswerReachTheJournal(t *testing.T) {
 	}
 	t.Error("got no event of the old answer")
 }
+
+// TestAClosedGateGoesWithTheConnectionThatCameTooLate closes gates while they
+// are being handed a connection: a gate that stays holds its limits for ever.
+func TestAClosedGateGoesWithTheConnectionThatCameTooLate(t *testing.T) {
+	s := chainOf(t, &attack.Journal{}, "").Server(says("one"))
+	held := 0
+	for range 2000 {
+		if hauberk.RetireBefore(s) {
+			held++
+		}
+	}
+	if held > 0 {
+		t.Errorf("got %d of 2000 gates still held, want none", held)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"weak"
 )
 
 // records is the memory engine of Records: its keys in order, for List.
@@ -15,6 +16,8 @@ type records struct {
 	at   map[string]Record
 	next string // where the search for expired ones goes on
 	last uint64 // version
+	ends int    // how many will expire
+	wait bool   // for the next sweep
 }
 
 // NewRecords returns records in memory.
@@ -51,7 +54,7 @@ func (s *records) Put(ctx context.Context, r Record) (uint64, error) {
 	now := time.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.expire(now)
+	s.expire(now, 8)
 	old, found := s.live(r.Key, now)
 	if r.Version != Any && (found || r.Version != 0) && (!found || old.Version != r.Version) {
 		return 0, ErrConflict
@@ -60,26 +63,65 @@ func (s *records) Put(ctx context.Context, r Record) (uint64, error) {
 	r.Version = s.last
 	r.Value = slices.Clone(r.Value)
 	r.Expires = r.Expires.Truncate(time.Millisecond)
-	if _, stands := s.at[r.Key]; !stands {
-		i, _ := slices.BinarySearch(s.keys, r.Key)
+	if i, stands := slices.BinarySearch(s.keys, r.Key); !stands {
 		s.keys = slices.Insert(s.keys, i, r.Key)
 	}
+	s.forget(r.Key)
 	s.at[r.Key] = r
+	if !r.Expires.IsZero() {
+		s.ends++
+		s.sweepLater()
+	}
 	return r.Version, nil
 }
 
-// expire looks at a few keys with each Put, so that what has expired goes
-// without anybody waiting for it.
-func (s *records) expire(now time.Time) {
-	i, _ := slices.BinarySearch(s.keys, s.next)
-	end := min(i+8, len(s.keys))
-	for j := end - 1; j >= i; j-- {
-		if _, ok := s.live(s.keys[j], now); !ok {
-			delete(s.at, s.keys[j])
-			s.keys = slices.Delete(s.keys, j, j+1)
-			end--
-		}
+// forget removes the record of key, but not the key.
+func (s *records) forget(key string) {
+	if !s.at[key].Expires.IsZero() {
+		s.ends--
 	}
+	delete(s.at, key)
+}
+
+const (
+	// sweepEach is how often a part of the records is searched for expired ones.
+	sweepEach = time.Second
+	// sweepStep is how many records that is.
+	sweepStep = 1024
+)
+
+// sweepLater sees to it that what has expired goes although nothing else is
+// written. It keeps no store in memory that nobody uses any more.
+func (s *records) sweepLater() {
+	if s.wait || s.ends == 0 {
+		return
+	}
+	s.wait = true
+	store := weak.Make(s)
+	time.AfterFunc(sweepEach, func() {
+		if s := store.Value(); s != nil {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.wait = false
+			s.expire(time.Now(), sweepStep)
+			s.sweepLater()
+		}
+	})
+}
+
+// expire looks at n keys, so that nobody waits for long.
+func (s *records) expire(now time.Time, n int) {
+	i, _ := slices.BinarySearch(s.keys, s.next)
+	end := min(i+n, len(s.keys))
+	stay := slices.DeleteFunc(s.keys[i:end:end], func(key string) bool {
+		_, ok := s.live(key, now)
+		if !ok {
+			s.forget(key)
+		}
+		return !ok
+	})
+	s.keys = slices.Delete(s.keys, i+len(stay), end)
+	end = i + len(stay)
 	s.next = ""
 	if end < len(s.keys) {
 		s.next = s.keys[end]
@@ -97,8 +139,8 @@ func (s *records) Delete(ctx context.Context, key string, version uint64) error 
 		return ErrConflict
 	}
 	if i, stands := slices.BinarySearch(s.keys, key); stands {
+		s.forget(key)
 		s.keys = slices.Delete(s.keys, i, i+1)
-		delete(s.at, key)
 	}
 	return nil
 }

@@ -15,6 +15,36 @@ func TestTheMemoryEngineIsAStore(t *testing.T) {
 	storetest.Test(t, func(*testing.T) *store.Store { return store.Memory() })
 }
 
+// TestTheMemoryEngineMeetsTheFaultsOfItsCalls has no disk to break.
+func TestTheMemoryEngineMeetsTheFaultsOfItsCalls(t *testing.T) {
+	storetest.Faults(t, func(*testing.T) (*store.Store, []storetest.Fault) { return store.Memory(), nil })
+}
+
+func TestTheMemoryEngineForgetsWhatHasExpired(t *testing.T) {
+	storetest.Sweep(t, func(*testing.T) (*store.Store, func(*testing.T, string) int) {
+		s := store.Memory()
+		return s, func(_ *testing.T, text string) int { return store.Held(s.Records, text) }
+	})
+}
+
+// TestAMemoryStoreThatNobodyUsesIsFreed guards against its own sweep, which
+// would hold it for as long as a record has to live.
+func TestAMemoryStoreThatNobodyUsesIsFreed(t *testing.T) {
+	s := store.Memory()
+	value := make([]byte, store.MaxValue)
+	for i := range 32 {
+		if _, err := s.Put(t.Context(), store.Record{Key: strconv.Itoa(i), Value: value, Expires: time.Now().Add(time.Hour)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	held := heap()
+	runtime.KeepAlive(s)
+	s = nil
+	if left := heap(); left > held-24<<20 {
+		t.Errorf("got %d MiB, want 32 fewer than %d", left>>20, held>>20)
+	}
+}
+
 var perMinute = store.Rate{Per: time.Minute, Limit: 1200, Burst: 600}
 
 func TestAClockThatIsSetBackShutsNobodyOut(t *testing.T) {

@@ -1,15 +1,19 @@
 package sqlite_test
 
 import (
+	"context"
 	"database/sql"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"hauberk.dev/store"
 	"hauberk.dev/store/sqlite"
@@ -60,27 +64,103 @@ func TestABrokenDiskLosesNothingThatWasAcknowledged(t *testing.T) {
 					}
 				}
 			}},
-			{Name: "locked", Inject: func(t *testing.T) func() {
-				c := outside(t, file)
-				if _, err := c.ExecContext(t.Context(), "BEGIN IMMEDIATE"); err != nil {
-					t.Fatal(err)
-				}
-				return func() {
-					if _, err := c.ExecContext(t.Context(), "ROLLBACK"); err != nil {
-						t.Fatal(err)
-					}
-				}
-			}},
-			{Name: "read-only", Inject: func(t *testing.T) func() {
+			{Name: "locked", Inject: func(t *testing.T) func() { return lock(t, file) }},
+			{Name: "SQLite may not write", Inject: func(t *testing.T) func() {
 				pragma(t, d, "query_only=1")
 				return func() { pragma(t, d, "query_only=0") }
 			}},
-			{Name: "the disk is full", Inject: func(t *testing.T) func() {
+			{Name: "SQLite may not grow", Inject: func(t *testing.T) func() {
 				pragma(t, d, "max_page_count=1") // no less than it has
 				return func() { pragma(t, d, "max_page_count=1073741823") }
 			}},
 		}
 	})
+}
+
+// TestAFullFileSystemLosesNothing fills a small one for real.
+func TestAFullFileSystemLosesNothing(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to mount a small file system; the test above fills none for real")
+	}
+	storetest.Faults(t, func(t *testing.T) (*store.Store, []storetest.Fault) {
+		dir := t.TempDir()
+		if err := syscall.Mount("none", dir, "tmpfs", 0, "size=64m,mode=0700"); err != nil {
+			t.Skipf("needs to mount a small file system: %v", err)
+		}
+		t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
+		filler := filepath.Join(dir, "filler")
+		return open(t, filepath.Join(dir, "h.db")).Store(), []storetest.Fault{
+			{Name: "no block is left", Inject: func(t *testing.T) func() {
+				f, err := os.Create(filler)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for page := make([]byte, 4096); err == nil; {
+					_, err = f.Write(page)
+				}
+				f.Close()
+				if !errors.Is(err, syscall.ENOSPC) {
+					t.Fatalf("filling: %v", err)
+				}
+				return func() {
+					if err := os.Remove(filler); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}},
+		}
+	})
+}
+
+// lock takes the file as another program may.
+func lock(t *testing.T, file string) (unlock func()) {
+	t.Helper()
+	c := outside(t, file)
+	if _, err := c.ExecContext(t.Context(), "BEGIN IMMEDIATE"); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if _, err := c.ExecContext(t.Context(), "ROLLBACK"); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestALockedFileCostsABatchOneWait asks from many at once. Each that waited
+// for the lock by itself would hold up all behind it.
+func TestALockedFileCostsABatchOneWait(t *testing.T) {
+	const wait, callers = 300 * time.Millisecond, 60
+	for _, c := range []struct {
+		name     string
+		patience time.Duration
+	}{{"all wait on", time.Minute}, {"nobody waits on", 50 * time.Millisecond}} {
+		t.Run(c.name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "h.db")
+			d := open(t, file)
+			pragma(t, d, fmt.Sprintf("busy_timeout=%d", wait.Milliseconds()))
+			unlock := lock(t, file)
+			defer unlock()
+			ctx, cancel := context.WithTimeout(t.Context(), c.patience)
+			defer cancel()
+			begin := time.Now()
+			var wg sync.WaitGroup
+			for i := range callers {
+				wg.Go(func() {
+					if _, err := d.Put(ctx, store.Record{Key: fmt.Sprint(i)}); err == nil {
+						t.Error("wrote to a locked file")
+					}
+				})
+			}
+			wg.Wait()
+			// Its turn comes behind what is left of them.
+			if _, err := d.Put(t.Context(), store.Record{Key: "last"}); err == nil {
+				t.Error("wrote to a locked file")
+			}
+			if took := time.Since(begin); took > 10*wait {
+				t.Errorf("got the answers after %v, want a few times %v, not %d times", took, wait, callers)
+			}
+		})
+	}
 }
 
 // TestALogThatWasCutIsReadUpToItsLastWholeBatch cuts the write-ahead log at

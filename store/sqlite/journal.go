@@ -94,6 +94,7 @@ func (d *DB) Prune(ctx context.Context, before uint64) (bool, error) {
 		if _, err := c.ExecContext(ctx, "DELETE FROM journal WHERE seq<?", step); err != nil {
 			return err
 		}
+		d.stale = true
 		_, err := c.ExecContext(ctx, "UPDATE head SET first=?, size=max(size-?,0)", step, size)
 		return err
 	})

@@ -42,13 +42,13 @@ func (d *DB) Put(ctx context.Context, r store.Record) (uint64, error) {
 	var version uint64
 	err := d.do(ctx, func(c *sql.Conn) error {
 		var err error
-		version, err = put(c, r)
+		version, err = d.put(c, r)
 		return err
 	})
 	return version, err
 }
 
-func put(c *sql.Conn, r store.Record) (uint64, error) {
+func (d *DB) put(c *sql.Conn, r store.Record) (uint64, error) {
 	ctx := context.Background()
 	now := time.Now().UnixMilli()
 	var stands uint64
@@ -75,8 +75,13 @@ func put(c *sql.Conn, r store.Record) (uint64, error) {
 		[]byte(r.Key), r.Value, version, expires); err != nil {
 		return 0, err
 	}
-	// A few of what has expired go with each Put, and nobody waits for more.
-	_, err = c.ExecContext(ctx, "DELETE FROM records WHERE rowid IN (SELECT rowid FROM records WHERE expires>0 AND expires<=? LIMIT 8)", now)
+	// A few of what has expired go with each Put, or many Puts would outrun sweep.
+	gone, err := c.ExecContext(ctx, removeExpired, now, 8)
+	if err != nil {
+		return 0, err
+	}
+	n, err := gone.RowsAffected()
+	d.stale = d.stale || stands != 0 || n > 0
 	return version, err
 }
 
@@ -94,6 +99,7 @@ func (d *DB) Delete(ctx context.Context, key string, version uint64) error {
 		}
 		if err == nil {
 			_, err = c.ExecContext(context.Background(), "DELETE FROM records WHERE key=?", []byte(key))
+			d.stale = true
 		}
 		return err
 	})

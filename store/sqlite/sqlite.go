@@ -31,6 +31,7 @@ type DB struct {
 	stop  chan struct{}
 	done  chan struct{}
 	once  sync.Once
+	stale bool // the log may hold what was deleted; the writer's
 }
 
 const (
@@ -49,9 +50,12 @@ CREATE TABLE head(first INTEGER NOT NULL, last INTEGER NOT NULL, size INTEGER NO
 INSERT INTO head VALUES(1, 0, 0, NULL);`
 )
 
+// patience is how many milliseconds a lock of another process is waited for.
+const patience = "5000"
+
 // dsn is the address of file with settings for each connection.
 func dsn(file string, settings ...string) string {
-	q := url.Values{"_pragma": {"busy_timeout(5000)", "trusted_schema(0)", "cell_size_check(1)"}}
+	q := url.Values{"_pragma": {"busy_timeout(" + patience + ")", "trusted_schema(0)", "cell_size_check(1)"}}
 	for i := 0; i+1 < len(settings); i += 2 {
 		q.Add(settings[i], settings[i+1])
 	}
@@ -90,7 +94,7 @@ func open(file string) (*DB, error) {
 		return nil, err
 	}
 	d := &DB{file: file, ops: make(chan *op, maxBatch), stop: make(chan struct{}), done: make(chan struct{})}
-	if d.write, err = sql.Open("sqlite", dsn(file, "_pragma", "journal_mode(WAL)", "_pragma", "synchronous(FULL)", "_pragma", "wal_autocheckpoint(256)", "_pragma", "journal_size_limit(16777216)")); err != nil {
+	if d.write, err = sql.Open("sqlite", dsn(file, "_pragma", "journal_mode(WAL)", "_pragma", "synchronous(FULL)", "_pragma", "secure_delete(1)", "_pragma", "wal_autocheckpoint(256)", "_pragma", "journal_size_limit(16777216)")); err != nil {
 		return nil, err
 	}
 	d.write.SetMaxOpenConns(1)

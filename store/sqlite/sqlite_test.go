@@ -1,6 +1,7 @@
 package sqlite_test
 
 import (
+	"bytes"
 	"database/sql"
 	"errors"
 	"io/fs"
@@ -29,6 +30,17 @@ func open(t *testing.T, file string) *sqlite.DB {
 func TestAFileIsAStore(t *testing.T) {
 	storetest.Test(t, func(t *testing.T) *store.Store {
 		return open(t, filepath.Join(t.TempDir(), "a %41?#'b.db")).Store()
+	})
+}
+
+// TestWhatHasExpiredIsNoLongerInTheFiles looks at their bytes: what is merely
+// deleted can be read by whoever gets the disk.
+func TestWhatHasExpiredIsNoLongerInTheFiles(t *testing.T) {
+	storetest.Sweep(t, func(t *testing.T) (*store.Store, func(*testing.T, string) int) {
+		file := filepath.Join(t.TempDir(), "h.db")
+		return open(t, file).Store(), func(t *testing.T, text string) int {
+			return bytes.Count(append(read(t, file), read(t, file+"-wal")...), []byte(text))
+		}
 	})
 }
 

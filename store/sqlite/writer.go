@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"sync/atomic"
+	"time"
 
 	driver "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -14,17 +16,29 @@ import (
 // maxBatch is how many operations share a transaction.
 const maxBatch = 256
 
-// op is one operation that waits for the writer.
+// op is one operation that waits for the writer. Until the writer takes it, its
+// caller may leave; then its rows, its value and its results are the writer's
+// until the end.
 type op struct {
-	ctx context.Context
+	ctx  context.Context
+	held atomic.Bool // by the writer, or given up by the caller
 	// run may be called twice: alone, after a batch has failed.
 	run func(*sql.Conn) error
 	err error
 	end chan struct{}
 }
 
+// seize is true for the first who asks.
+func (o *op) seize() bool { return o.held.CompareAndSwap(false, true) }
+
+// finish tells the caller.
+func (o *op) finish(err error) {
+	o.err = err
+	close(o.end)
+}
+
 // do runs one operation in a transaction and returns when it is on the disk.
-// After a context has ended under way, it may be there or not.
+// An error of its context means that nothing was written.
 func (d *DB) do(ctx context.Context, run func(*sql.Conn) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -49,7 +63,11 @@ func (d *DB) do(ctx context.Context, run func(*sql.Conn) error) error {
 	case <-o.end:
 		return o.err
 	case <-ctx.Done():
-		return ctx.Err()
+		if o.seize() {
+			return ctx.Err()
+		}
+		<-o.end // a transaction's time
+		return o.err
 	case <-d.done:
 		select {
 		case <-o.end:
@@ -63,10 +81,14 @@ func (d *DB) do(ctx context.Context, run func(*sql.Conn) error) error {
 // work is the one writer.
 func (d *DB) work() {
 	defer close(d.done)
+	sweep := time.NewTicker(sweepEach)
+	defer sweep.Stop()
 	for {
 		select {
 		case o := <-d.ops:
 			d.commit(d.gather(o))
+		case <-sweep.C:
+			d.sweep()
 		case <-d.stop:
 			for {
 				select {
@@ -94,27 +116,48 @@ func (d *DB) gather(o *op) []*op {
 	return batch
 }
 
-// commit writes a batch, with a second try on a full disk. If that fails each operation gets a transaction of
-// its own, so that only those fail which are to blame.
+// commit writes a batch, with a second try on a full disk. If that fails each
+// operation gets a transaction of its own, so that only those fail which are to
+// blame. Where none could even begin, as in a file that another process has
+// locked, nobody in the batch is to blame, and one wait is enough for all.
 func (d *DB) commit(batch []*op) {
-	err := d.transact(batch)
+	batch = waiting(batch)
+	begun, err := d.transact(batch)
 	if isFull(err) {
 		// What the log beside the file holds moves into the file: on a full disk
 		// that may be all the room there is.
 		_, _ = d.conn.ExecContext(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)")
-		err = d.transact(batch)
+		begun, err = d.transact(batch)
+	}
+	if err == nil {
+		for _, o := range batch {
+			o.finish(o.err)
+		}
+		return
 	}
 	for _, o := range batch {
-		switch {
-		case err != nil && len(batch) > 1:
-			if alone := d.transact([]*op{o}); alone != nil {
-				o.err = alone
+		if begun && len(batch) > 1 {
+			o.err = nil
+			begun, err = d.transact([]*op{o})
+			if err == nil {
+				err = o.err
 			}
-		case err != nil:
-			o.err = err
 		}
-		close(o.end)
+		o.finish(err)
 	}
+}
+
+// waiting leaves out what nobody waits for any more.
+func waiting(batch []*op) []*op {
+	var left []*op
+	for _, o := range batch {
+		if err := o.ctx.Err(); err == nil {
+			left = append(left, o)
+		} else {
+			o.finish(err)
+		}
+	}
+	return left
 }
 
 // isFull says whether the disk took no more, as SQLite or the system tells it.
@@ -133,26 +176,30 @@ func harmless(err error) bool {
 		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
-func (d *DB) transact(batch []*op) error {
+// transact runs a batch in one transaction, and says whether that had begun.
+func (d *DB) transact(batch []*op) (begun bool, err error) {
+	if len(batch) == 0 {
+		return false, nil
+	}
 	ctx := context.Background()
 	if _, err := d.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
-		return err
+		return false, err
 	}
 	for _, o := range batch {
-		o.err = o.ctx.Err()
-		if o.err == nil {
+		o.seize() // or it has been before; whoever left has a context that is done
+		if o.err = o.ctx.Err(); o.err == nil {
 			o.err = o.run(d.conn)
 		}
 		if o.err != nil && !harmless(o.err) {
 			d.rollback()
-			return o.err
+			return true, o.err
 		}
 	}
 	if _, err := d.conn.ExecContext(ctx, "COMMIT"); err != nil {
 		d.rollback()
-		return err
+		return true, err
 	}
-	return nil
+	return true, nil
 }
 
 // rollback ends the transaction; SQLite may have done so itself.

@@ -17,9 +17,18 @@ type Fault struct {
 // patience is how long a broken engine may take to say so.
 const patience = 20 * time.Second
 
-// Faults breaks the engine in each way: it must say so in time, lose nothing
-// that it acknowledged, and go on once it is mended.
+// Faults meets every engine with calls that must fail, and then breaks it in
+// each way that its own tests know: it must say so in time, lose nothing that it
+// acknowledged, and go on once it is mended.
 func Faults(t *testing.T, open func(t *testing.T) (*store.Store, []Fault)) {
+	t.Run("a call that is refused changes nothing", func(t *testing.T) {
+		s, _ := open(t)
+		refusals(t, s)
+	})
+	t.Run("a context that ends under way leaves a whole write or none", func(t *testing.T) {
+		s, _ := open(t)
+		underWay(t, s)
+	})
 	_, faults := open(t)
 	for i, f := range faults {
 		t.Run(f.Name, func(t *testing.T) {
