@@ -7,9 +7,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"hauberk.dev/guard/monitor/chain"
 	"hauberk.dev/store"
+	"hauberk.dev/store/sqlite"
 )
 
 // TestWhateverIsChangedIsNamedExactly changes a journal with another program,
@@ -151,9 +153,25 @@ func TestAFalseSizeIsNamed(t *testing.T) {
 		k := chain.NewKeys()
 		file := filepath.Join(t.TempDir(), "h.db")
 		d := written(t, file, k)
+		check(t, d.Close())
 		tamper(t, file, `UPDATE head SET size=`+size)
-		if got := names(verify(t, d, k)); !strings.HasPrefix(got, "rows 1 to 37 take ") {
+		reader, err := sqlite.OpenReadOnly(file)
+		check(t, err)
+		if got := names(verify(t, reader, k)); !strings.HasPrefix(got, "rows 1 to 37 take ") {
 			t.Errorf("size %s: got %q, want it named", size, got)
+		}
+		check(t, reader.Close())
+		// Nor does the next writer prune by it.
+		d = open(t, file)
+		w := writer(t, d, k, chain.Limits{Age: 1 << 62, Size: 1 << 20})
+		check(t, w.Append(t.Context(), events(40, 2)))
+		tamper(t, file, `UPDATE head SET size=`+size) // and while it writes
+		check(t, w.Beat(t.Context(), time.Now()))
+		if h, err := d.Head(t.Context()); err != nil || h.First != 1 || h.Size > 1<<14 || h.Size < 1000 {
+			t.Errorf("size %s: got %+v, %v, want every row kept", size, h, err)
+		}
+		if got := names(verify(t, d, k)); got != "" {
+			t.Errorf("size %s: got %q behind the next writer", size, got)
 		}
 	}
 }
