@@ -4,6 +4,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"path/filepath"
 
 	"hauberk.dev/guard"
 	"hauberk.dev/guard/csrf"
@@ -141,10 +142,55 @@ func (s Sections) over(above Sections) Sections {
 
 // Parse reads a configuration file, strictly, and finds every mistake in it
 // at once. The Doc knows the place of each key, for mistakes that New finds.
+// The files that it names are sought from its own folder.
 func Parse(file string, src []byte) (Config, *settings.Doc, error) {
 	var c Config
 	doc, err := settings.Decode(file, src, &c)
-	return c, doc, err
+	if err != nil {
+		return c, doc, err
+	}
+	return c, doc, c.anchor(filepath.Dir(file))
+}
+
+// anchor makes the names of files in c absolute, as seen from folder.
+func (c *Config) anchor(folder string) error {
+	folder, err := filepath.Abs(folder)
+	if err != nil {
+		return err
+	}
+	from := func(name *string) {
+		if *name != "" && !filepath.IsAbs(*name) {
+			*name = filepath.Join(folder, *name)
+		}
+	}
+	files := func(h *headers.Config, s *https.Config) {
+		if h != nil {
+			if h.Lock == "" && h.Profile == "learned" {
+				h.Lock = headers.DefaultLock
+			}
+			from(&h.Lock)
+		}
+		if s == nil {
+			return
+		}
+		// A section that inherits a list has the very same one.
+		for i := range s.Certificates {
+			from(&s.Certificates[i].Cert)
+			from(&s.Certificates[i].Key)
+		}
+		for i := range s.ACME.Authorities {
+			from(&s.ACME.Authorities[i].Roots)
+		}
+	}
+	files(&c.Headers, &c.HTTPS)
+	for i := range c.Sites {
+		st := &c.Sites[i]
+		files(st.Headers, st.HTTPS)
+		for k := range st.Routes {
+			files(st.Routes[k].Headers, st.Routes[k].HTTPS)
+		}
+	}
+	return nil
 }
 
 // Load reads a configuration; an unknown key is an error with its line.

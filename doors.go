@@ -102,8 +102,22 @@ const (
 	unknown                 // it cannot say: anybody
 )
 
+// whole waits until a header of version 1 has come to its end, in however many
+// pieces, or to the 107 bytes that it may have (the specification, section 2.1):
+// the reader behind takes what is there for all of it.
+func whole(r *bufio.Reader) {
+	const most = 107
+	for n := 1; n <= most; n++ {
+		head, err := r.Peek(n)
+		if err != nil || head[0] != 'P' || head[n-1] == '\n' {
+			return
+		}
+	}
+}
+
 // readPROXY reads a PROXY header of either version and nothing behind it.
 func readPROXY(r *bufio.Reader) (netip.Addr, behalf, error) {
+	whole(r)
 	h, err := proxyproto.Read(r)
 	switch {
 	case err != nil:

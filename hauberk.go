@@ -53,7 +53,8 @@ type Chain struct {
 
 // New builds the chain. It validates everything and reports every mistake at
 // once, each with the path of its key: "csrf.trusted_origins[2]: …". State is
-// kept in s; nil is memory, which ends with the process.
+// kept in s; nil is memory, which ends with the process. The journal needs
+// Config.State too, where its keys are: without, it is in memory.
 func New(c Config, s *store.Store) (*Chain, error) {
 	if c.State != "" {
 		// Keys are made only where nothing else is wrong.
@@ -188,9 +189,9 @@ func (c *Chain) order() []func(http.Handler) http.Handler {
 		c.fault.Principle().Wrap,   //  6: outside all that can panic; replaces leaking bodies
 		c.harden.Principle().Wrap,  // 14: what two parsers could read differently stops here
 		c.route,                    //     matched once, on the canonical target
+		c.ratelimit.Listed,         // 12: who is denied gets nothing, no redirect either
 		c.harden.Routed,            // 14: methods and hidden files, which a route may set
 		c.https.Check,              //  5: redirect or refuse clear text
-		c.ratelimit.Listed,         // 12: the cheapest refusal of a well-formed request
 		c.headers.Reports,          //  7: browsers' reports, which have a budget of their own and no token
 		c.ratelimit.Paced,          // 12: before all that costs more
 		c.fault.Routed,             //  6: no parts of what is held against leaks

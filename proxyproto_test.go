@@ -131,6 +131,18 @@ func TestAPROXYHeaderNamesTheClient(t *testing.T) {
 			}
 		})
 	}
+	t.Run("in pieces", func(t *testing.T) {
+		for _, header := range []string{v1, v2(1, "203.0.113.7")} {
+			c := knock(t, "127.0.0.1", g.secure, "")
+			for i := range len(header) {
+				io.WriteString(c, header[i:i+1])
+				time.Sleep(time.Millisecond)
+			}
+			if got := asks(overTLS(c, "http/1.1")); got != "203.0.113.7 https" {
+				t.Errorf("%q: got %q, want its client", header, got)
+			}
+		}
+	})
 	t.Run("HTTP/2", func(t *testing.T) {
 		tr := &http.Transport{ForceAttemptHTTP2: true, DialTLSContext: func(context.Context, string, string) (net.Conn, error) {
 			c := overTLS(knock(t, "127.0.0.1", g.secure, v1), "h2").(*tls.Conn)

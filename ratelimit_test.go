@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"sync"
 	"testing"
 	"time"
@@ -69,6 +70,28 @@ func TestNoHeaderAndNoNotationMakesAnotherClient(t *testing.T) {
 				t.Errorf("got %d of 50 passed, want 3: one bucket", passed)
 			}
 		})
+	}
+}
+
+// TestWhoIsDeniedGetsNothing asks in clear text and for what other rooms would
+// answer by themselves.
+func TestWhoIsDeniedGetsNothing(t *testing.T) {
+	c := hauberk.Unmodified("")
+	c.Logger = slog.New(slog.DiscardHandler)
+	c.RateLimit.Deny = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+	chain, err := hauberk.New(c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := chain.Protect(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") }))
+	for _, target := range []string{"https://localhost/", "http://localhost/", "https://localhost/.git/config", "https://localhost/.hauberk/r"} {
+		r := httptest.NewRequest("GET", target, nil)
+		r.RemoteAddr = "192.0.2.1:1"
+		r.Header.Set("Sec-Fetch-Mode", "navigate")
+		w := httptest.NewRecorder()
+		if h.ServeHTTP(w, r); w.Code != 403 {
+			t.Errorf("%s: got %d, want 403", target, w.Code)
+		}
 	}
 }
 

@@ -162,3 +162,52 @@ func TestCSPCheckSaysWhatChanged(t *testing.T) {
 		}
 	}
 }
+
+// TestCSPLearnsBehindASignIn signs in to the app by a cookie on the command line.
+func TestCSPLearnsBehindASignIn(t *testing.T) {
+	needChromium(t)
+	const secret = "s%3Af3b1c0ffee4711"
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		sid, err := r.Cookie("connect.sid")
+		if theme, no := r.Cookie("theme"); err != nil || no != nil || sid.Value != secret || theme.Value != "dark" {
+			io.WriteString(w, "<!doctype html><script>signIn()</script>")
+			return
+		}
+		fmt.Fprintf(w, "<!doctype html><script>account()</script><script>session = %q</script>", secret)
+	}))
+	defer app.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	for _, how := range [][]string{{"--no-browser"}, nil} {
+		lock := filepath.Join(t.TempDir(), "hauberk.csp.lock")
+		flags := append([]string{"--lock", lock}, how...)
+		cookies := []string{"--cookie", "connect.sid=" + secret, "--cookie", "theme=dark"}
+		learned, err := run(ctx, t.TempDir(), nil, binary(t), append(append([]string{"csp", "learn", app.URL}, flags...), cookies...)...)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, learned)
+		}
+		src, err := os.ReadFile(lock)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Contains(src, []byte("account()")) || bytes.Contains(src, []byte("signIn()")) {
+			t.Errorf("%v: got the lock\n%s", how, src)
+		}
+		if strings.Contains(string(src)+learned, secret) || strings.Contains(string(src)+learned, "f3b1c0ffee4711") {
+			t.Errorf("%v: the cookie was written down:\n%s\n%s", how, src, learned)
+		}
+		if out, err := run(ctx, t.TempDir(), nil, binary(t), append(append([]string{"csp", "check", app.URL}, flags...), cookies...)...); err != nil || !strings.Contains(out, "nothing changed") {
+			t.Errorf("%v, check with the cookies: %v\n%s", how, err, out)
+		}
+		if out, err := run(ctx, t.TempDir(), nil, binary(t), append([]string{"csp", "check", app.URL}, flags...)...); err == nil || !strings.Contains(out, "gone script") {
+			t.Errorf("%v, check as a stranger: %v\n%s", how, err, out)
+		}
+	}
+	for _, bad := range []string{"", "name", "=" + secret, "a b=" + secret} {
+		out, err := run(ctx, t.TempDir(), nil, binary(t), "csp", "learn", "--no-browser", "--cookie", bad, app.URL)
+		if err == nil || !strings.Contains(out, "name=value") || strings.Contains(out, secret) {
+			t.Errorf("--cookie %q: %v\n%s", bad, err, out)
+		}
+	}
+}

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -59,18 +58,11 @@ type vitals struct{ descriptors, goroutines, heap float64 }
 // waiting for the next collection is no leak.
 func (g *gate) vitals(t *testing.T) vitals {
 	t.Helper()
-	c := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(g.state, "monitor.sock"))
-		}}}
 	var least vitals
 	for i := range 15 {
-		a, err := read(c.Get("http://localhost/metrics"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		text := g.metrics(t)
 		for name, to := range map[string]*float64{"process_open_fds": &least.descriptors, "go_goroutines": &least.goroutines, "go_memstats_heap_alloc_bytes": &least.heap} {
-			m := regexp.MustCompile(`(?m)^` + name + ` (\S+)$`).FindStringSubmatch(a.body)
+			m := regexp.MustCompile(`(?m)^` + name + ` (\S+)$`).FindStringSubmatch(text)
 			if m == nil {
 				t.Fatalf("no %s in the metrics", name)
 			}

@@ -175,17 +175,18 @@ func (d *decoder) drain() error {
 	}
 }
 
-// Close ends the encoded stream: one that was cut short is an error.
+// Close ends the encoded stream: one that was cut short is an error. Who only
+// watches is closed all the same; a filter is closed by its body.
 func (d *decoder) Close() error {
 	defer d.stop()
-	if d.err != nil {
-		return d.err
+	err := d.err
+	if err == nil {
+		d.eof = true
+		err = d.drain()
 	}
-	d.eof = true
-	err := d.drain()
-	if c, ok := d.out.(io.Closer); ok && err == nil {
+	if c, ok := d.out.(io.Closer); ok {
 		if _, inner := d.out.(*stage); !inner {
-			return c.Close()
+			return errors.Join(err, c.Close())
 		}
 	}
 	return err

@@ -6,8 +6,10 @@ import (
 	"compress/gzip"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -256,6 +258,75 @@ func TestAnUnreadableAnswerIsReplacedByAPage(t *testing.T) {
 		body, err := io.ReadAll(res.Body)
 		if err != nil || res.StatusCode != 503 || strings.Contains(string(body), "secret") {
 			t.Errorf("%s: got %d %q, %v; want a 503 page", door, res.StatusCode, body, err)
+		}
+	}
+}
+
+// closing counts how often a watcher was closed.
+type closing struct {
+	io.Writer
+	closed atomic.Int32
+}
+
+func (c *closing) Close() error { c.closed.Add(1); return nil }
+
+func TestAWatcherIsClosedOnceHoweverTheAnswerEnds(t *testing.T) {
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	io.WriteString(z, strings.Repeat("watch me ", 20000))
+	z.Close()
+	for name, end := range map[string]func(http.ResponseWriter){
+		"whole":           func(w http.ResponseWriter) { io.WriteString(w, "hello") },
+		"nothing written": func(http.ResponseWriter) {},
+		"panic":           func(w http.ResponseWriter) { io.WriteString(w, "hello"); panic("no") },
+		"aborted":         func(w http.ResponseWriter) { io.WriteString(w, "hello"); panic(http.ErrAbortHandler) },
+		"refused too late": func(w http.ResponseWriter) {
+			io.WriteString(w, "hello")
+			guard.Refuse(w, httptest.NewRequest("GET", "/", nil), rule.Deny("late"))
+		},
+		"gzip": func(w http.ResponseWriter) {
+			w.Header().Set("Content-Encoding", "gzip")
+			w.Write(packed.Bytes())
+		},
+		"gzip cut short": func(w http.ResponseWriter) {
+			w.Header().Set("Content-Encoding", "gzip")
+			w.Write(packed.Bytes()[:packed.Len()/2])
+		},
+		"gzip cut short, aborted": func(w http.ResponseWriter) {
+			w.Header().Set("Content-Encoding", "gzip")
+			w.Write(packed.Bytes()[:packed.Len()/2])
+			panic(http.ErrAbortHandler)
+		},
+		"no gzip": func(w http.ResponseWriter) {
+			w.Header().Set("Content-Encoding", "gzip")
+			io.WriteString(w, "hello")
+		},
+		"the client has gone": func(w http.ResponseWriter) {
+			w.Header().Set("Content-Type", "text/plain")
+			for {
+				if _, err := w.Write(make([]byte, 32<<10)); err != nil {
+					return
+				}
+			}
+		},
+	} {
+		c := &closing{Writer: io.Discard}
+		watch := guard.Watch(func(http.Header, *http.Request, int) io.Writer { return c })
+		ended := make(chan struct{})
+		inner := guard.Recover(func(guard.Panic) error { return rule.Deny("panicked") })(watch(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { end(w) })))
+		client, base := serve(t, "HTTP/1.1", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			defer close(ended)
+			inner.ServeHTTP(w, r)
+		}))
+		if res, err := client.Get(base); err == nil {
+			if name != "the client has gone" {
+				io.Copy(io.Discard, res.Body)
+			}
+			res.Body.Close()
+		}
+		<-ended
+		if got := c.closed.Load(); got != 1 {
+			t.Errorf("%s: closed %d times, want once", name, got)
 		}
 	}
 }

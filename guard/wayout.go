@@ -38,8 +38,9 @@ func Filter(open func(h http.Header, r *http.Request, status int, out io.Writer)
 }
 
 // Watch hands a decoded copy of the body to what look returns, nil for none,
-// and changes neither header nor byte. What look returns must not block; if it
-// is an io.Closer it is closed at the end.
+// and changes neither header nor byte. What look returns must not block for
+// long; if it is an io.Closer it is closed at the end, also of an answer that
+// was cut or whose handler panicked.
 func Watch(look func(h http.Header, r *http.Request, status int) io.Writer) func(http.Handler) http.Handler {
 	return way(step{watch: look})
 }
@@ -249,8 +250,12 @@ func (w *writer) watchers(h http.Header) {
 	}
 }
 
+// endCopies closes those who only look, once: at the end of the answer, or
+// where it broke off.
 func (w *writer) endCopies() {
-	for _, c := range w.copies {
+	copies := w.copies
+	w.copies = nil
+	for _, c := range copies {
 		if cl, ok := c.(io.Closer); ok {
 			cl.Close()
 		}

@@ -74,10 +74,12 @@ func enter(w http.ResponseWriter, r *http.Request, s step, next http.Handler) {
 }
 
 // end runs when the handler of the outermost wrap has returned or panicked. It
-// stops the decoders, which would otherwise wait for bytes for ever. A page that has been written whole survives the ErrAbortHandler with which
-// ReverseProxy answers a dead writer.
+// closes the watchers of an answer that broke off, and stops the decoders, which
+// would otherwise wait for bytes for ever. A page that has been written whole
+// survives the ErrAbortHandler with which ReverseProxy answers a dead writer.
 func (w *writer) end() {
 	w.unwatch()
+	w.endCopies()
 	for _, d := range w.codecs {
 		d.stop()
 	}

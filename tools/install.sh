@@ -2,6 +2,8 @@
 # Installs what the tests need and this machine lacks, and says so. Debian's
 # packages need root; without it the tests that miss something are skipped, and
 # `make test` ends with their list.
+# The languages of the leak corpus are not among it: their outputs are recorded
+# (guard/fault/leak/testdata/README.md).
 set -eu
 cd "$(dirname "$0")/.."
 need=""

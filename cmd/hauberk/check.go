@@ -45,6 +45,7 @@ func check(v voice, file, state string) error {
 	if err != nil {
 		errs = append(errs, fmt.Errorf("state: %w", err))
 	}
+	errs = append(errs, checkLog(l.LogFile))
 	l.State = "" // a check makes no keys
 	said := packageWarnings(l)
 	if len(l.Sites) == 0 && len(written) == 0 {

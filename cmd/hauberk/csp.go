@@ -25,12 +25,10 @@ import (
 	"hauberk.dev/internal/crawl"
 )
 
-// lockFile is what the profile learned reads when it is told of no other.
-const lockFile = "hauberk.csp.lock"
-
 // cspFlags are those of both verbs.
 type cspFlags struct {
 	lock, state string
+	cookies     []string
 	pages       int
 	plain       bool
 }
@@ -50,8 +48,12 @@ func cspCommand() *cobra.Command {
 	learn := &cobra.Command{
 		Use: "learn URL", Short: "walk through the site and write the lock file", Args: oneAddress,
 		Long: "Learn visits the pages of your own site and pins the inline scripts that every\n" +
-			"request gets alike. It asks with GET only, without cookies. Review the file that it writes: what it\n" +
-			"pins may run. Then say `headers: learned`.",
+			"request gets alike. It asks with GET only, and with no cookies but those of\n" +
+			"--cookie. Review the file that it writes: what it pins may run. Then say\n" +
+			"`headers: learned`.\n\n" +
+			"Behind a sign-in, give the cookie of a session made for this: other users of the\n" +
+			"machine see it in the list of processes, and a link that signs out ends it. What\n" +
+			"is another for each user looks alike to one session: look for it in the review.",
 		RunE: func(c *cobra.Command, args []string) error {
 			return learn(c.Context(), voiceOf(c.OutOrStdout()), args[0], f)
 		},
@@ -65,8 +67,9 @@ func cspCommand() *cobra.Command {
 		},
 	}
 	for _, sub := range []*cobra.Command{learn, check} {
-		sub.Flags().StringVar(&f.lock, "lock", lockFile, "the lock file")
+		sub.Flags().StringVar(&f.lock, "lock", headers.DefaultLock, "the lock file")
 		sub.Flags().StringVar(&f.state, "state", "", "the state directory whose local CA is trusted, beside the system's")
+		sub.Flags().StringArrayVar(&f.cookies, "cookie", nil, "a cookie sent with every request, as name=value; may be given several times, and is never written down")
 		sub.Flags().IntVar(&f.pages, "pages", 200, "how many pages are visited at most")
 		sub.Flags().BoolVar(&f.plain, "no-browser", false, "fetch only, although a Chromium is there")
 	}
@@ -229,6 +232,13 @@ func survey(ctx context.Context, v voice, site string, f cspFlags) (headers.Lock
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	o := crawl.Options{Pages: f.pages}
+	for _, line := range f.cookies {
+		c, err := http.ParseCookie(line)
+		if err != nil || len(c) != 1 {
+			return headers.Lock{}, usagef("--cookie: want one cookie as name=value") // the value is not repeated
+		}
+		o.Cookies = append(o.Cookies, c[0])
+	}
 	if !f.plain {
 		o.Browser = findChromium()
 	}

@@ -75,7 +75,7 @@ func warnings(l loaded, chain *hauberk.Chain) []string {
 		}
 	}
 	if i, err := os.Stat(l.file); l.file != "" && err == nil {
-		if err := ownOnly(l.file, i); err != nil {
+		if err := cmp.Or(ownOnly(l.file, i), ownFolders(l.file)); err != nil {
 			all = append(all, "a reload would keep the old configuration: "+err.Error())
 		}
 	}

@@ -26,6 +26,7 @@ type logFlags struct {
 	query         monitor.Query
 	rows          int
 	follow        bool
+	head          string
 }
 
 func logCommand() *cobra.Command {
@@ -56,6 +57,7 @@ func logCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error { return f.export(c) }}
 	verify := &cobra.Command{Use: "verify", Short: "name what was changed, removed or moved, and the last acknowledged event", Args: noArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return f.verify(c) }}
+	verify.Flags().StringVar(&f.head, "head", "", "a line \"journal head\" of the log, or ROW:SUM from it: is that row still there, and the same?")
 	for _, sub := range []*cobra.Command{tail, show, export, verify} {
 		stateFlags(sub, &f.state, &f.config)
 		if sub != verify {
@@ -110,9 +112,15 @@ func (f *logFlags) complete(now time.Time) error {
 	if err != nil {
 		return usagef("--client %q is no address and no prefix", f.client)
 	}
-	f.query.Client = prefix
+	if addr := prefix.Addr(); addr.Is4In6() && prefix.Bits() >= 96 {
+		prefix = netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96) // as clients stand in the journal
+	}
+	f.query.Client = prefix.Masked()
 	return nil
 }
+
+// maxDays is how far back days are counted; more would not fit into a time.
+const maxDays = 100_000
 
 // moment reads a time, or how long ago it was.
 func moment(text string, now time.Time) (time.Time, bool) {
@@ -127,7 +135,7 @@ func moment(text string, now time.Time) (time.Time, bool) {
 		if _, err := fmt.Sscanf(days, "%d", &n); err != nil || n < 0 || fmt.Sprint(n) != days {
 			return time.Time{}, false
 		}
-		return now.AddDate(0, 0, -n), true
+		return now.AddDate(0, 0, -n), n <= maxDays
 	}
 	d, err := time.ParseDuration(text)
 	return now.Add(-d), err == nil && d >= 0
@@ -262,6 +270,13 @@ func newest(ctx context.Context, db *sqlite.DB, q monitor.Query, n int) ([]monit
 }
 
 func (f *logFlags) verify(c *cobra.Command) error {
+	var head monitor.Head
+	if f.head != "" {
+		var err error
+		if head, err = monitor.ReadHead(f.head); err != nil {
+			return usage{fmt.Errorf("--head: %w", err)}
+		}
+	}
 	dir, db, err := f.open(c)
 	if err != nil {
 		return err
@@ -286,6 +301,13 @@ func (f *logFlags) verify(c *cobra.Command) error {
 	var errs []error
 	for _, fault := range r.Faults {
 		errs = append(errs, errors.New(fault.String()))
+	}
+	if f.head != "" {
+		if err := head.Stands(c.Context(), db, r.First); err != nil {
+			errs = append(errs, err)
+		} else {
+			v.line("row %d is the one of the head that you kept", head.Row)
+		}
 	}
 	if len(errs) > 0 {
 		return fmt.Errorf("the journal in %s is not as it was written:\n%w", dir, errors.Join(errs...))

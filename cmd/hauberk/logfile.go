@@ -153,3 +153,22 @@ func (l *logFile) Close() error {
 	}
 	return l.file.Close()
 }
+
+// checkLog says what would keep serve from writing a log. It makes nothing.
+func checkLog(name string) error {
+	if name == "" {
+		return nil
+	}
+	i, err := os.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		if i, err = os.Stat(filepath.Dir(name)); err == nil && i.IsDir() {
+			return nil // serve makes it
+		}
+	} else if err == nil && !i.Mode().IsRegular() {
+		err = fmt.Errorf("%s is not a file", name)
+	}
+	if err != nil {
+		return fmt.Errorf("log_file: %w", err)
+	}
+	return nil
+}

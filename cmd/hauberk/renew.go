@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -96,10 +97,53 @@ func loadOwn(file string) (loaded, error) {
 	if err == nil {
 		err = ownOnly(file, i)
 	}
+	if err == nil {
+		err = ownFolders(file)
+	}
 	if err != nil {
 		return loaded{}, err
 	}
 	return loadFrom(f, file)
+}
+
+// ownFolders refuses a file that somebody else could put another one in the
+// place of: in every folder on the way to it, by the link and by the file, only
+// root and this user may write, or all may, but not rename what is not theirs
+// (the sticky bit of /tmp).
+func ownFolders(file string) error {
+	file, err := filepath.Abs(file)
+	if err != nil {
+		return err
+	}
+	target, err := filepath.EvalSymlinks(file)
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{file, target} {
+		for dir := filepath.Dir(name); ; dir = filepath.Dir(dir) {
+			if err := ownFolder(file, dir); err != nil {
+				return err
+			}
+			if dir == filepath.Dir(dir) {
+				break
+			}
+		}
+	}
+	return nil
+}
+
+func ownFolder(file, dir string) error {
+	i, err := os.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if i.Mode().Perm()&0o022 != 0 && i.Mode()&os.ModeSticky == 0 {
+		return fmt.Errorf("%s can be replaced by others, who can write %s (mode %04o): run chmod go-w on it", file, dir, i.Mode().Perm())
+	}
+	if s, ok := i.Sys().(*syscall.Stat_t); ok && s.Uid != 0 && int(s.Uid) != os.Geteuid() {
+		return fmt.Errorf("%s can be replaced by user %d, to whom %s belongs", file, s.Uid, dir)
+	}
+	return nil
 }
 
 // ownOnly refuses a file that somebody else than root and this user can write.

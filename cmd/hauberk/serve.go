@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -129,6 +130,8 @@ func (f *serveFlags) read(c *cobra.Command) (loaded, error) {
 // serve does nothing that leaves a trace until all that it was told is known
 // to be right and the ports are its own.
 func serve(c *cobra.Command, f *serveFlags) error {
+	room := roomy()
+	defer runtime.KeepAlive(room)
 	l, err := f.complete(c)
 	if err != nil {
 		return err

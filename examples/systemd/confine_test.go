@@ -140,6 +140,9 @@ for d in usr bin sbin lib lib32 lib64; do
 	if [ -L "/$d" ]; then cp -P "/$d" "$root/$d"
 	elif [ -d "/$d" ]; then mkdir "$root/$d"; mount --rbind "/$d" "$root/$d"; fi
 done
+# What a unit starts from here is bound in below: a mount point of its own, so
+# that none is left behind in the machine's.
+mount -t tmpfs -o mode=0755,nosuid,nodev tmpfs "$root/usr/local/bin"
 mkdir "$root/proc" "$root/dev" "$root/tmp"
 mount -t proc -o hidepid=invisible,nosuid,nodev,noexec proc "$root/proc"
 mount -t tmpfs -o mode=0755,nosuid,noexec tmpfs "$root/dev"

@@ -31,7 +31,8 @@ type Config struct {
 	// strict.
 	Profile string `yaml:"profile" main:"true" enum:"strict,learned,compat,api"`
 	// Lock is the file of the profile learned, which `hauberk csp learn`
-	// writes. Default "hauberk.csp.lock", in the folder where Hauberk starts.
+	// writes. Default "hauberk.csp.lock". In a config file it is sought from the
+	// folder of that file.
 	Lock string `yaml:"lock"`
 	// NoReports: browsers are not asked to report what a policy stopped.
 	NoReports bool `yaml:"no_reports"`

@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	defaultLock = "hauberk.csp.lock"
+	// DefaultLock is the file of the profile learned that is told of no other.
+	DefaultLock = "hauberk.csp.lock"
 	maxLockFile = 4 << 20
 	// maxPolicy is what proxies and servers take of one header field.
 	maxPolicy = 8 << 10
@@ -176,11 +177,11 @@ func (l *Lock) policy() (string, error) {
 // learned returns the policy of the lock file name.
 func learned(name string) (string, error) {
 	if name == "" {
-		name = defaultLock
+		name = DefaultLock
 	}
 	i, err := os.Stat(name)
 	if errors.Is(err, os.ErrNotExist) {
-		return "", fmt.Errorf("there is no file %q: run hauberk csp learn URL and review what it writes", name)
+		return "", fmt.Errorf("there is no file %q: run hauberk csp learn --lock %[1]q URL and review what it writes", name)
 	}
 	if err != nil {
 		return "", err

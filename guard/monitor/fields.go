@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"hauberk.dev/guard"
+	"hauberk.dev/guard/monitor/chain"
 	"hauberk.dev/store"
 )
 
@@ -41,7 +42,8 @@ type refused func() string
 func (refused) LogValue() slog.Value { return slog.StringValue("sealed") }
 
 // secretName is a name whose value nobody but its owner should see.
-var secretName = regexp.MustCompile(`(?i)passw|passphrase|pwd|secret|token|cookie|auth|session|sid\b|credential|signature|api.?key|otp\b|jwt|csrf|xsrf|card|cvv|cvc|iban|ssn`)
+// A value that is lost to the operator is worth less than one that leaks.
+var secretName = regexp.MustCompile(`(?i)pass|pwd|secret|token|cookie|auth|session|sid\b|credential|sig\b|sign|key\b|otp\b|pin\b|jwt|csrf|xsrf|card|cvv|cvc|iban|ssn|code\b|state\b|nonce|ticket|private|grant|invite|hash|magic`)
 
 // fieldValue returns what stood in the refused field of r, "" where it is not
 // known or may be a secret.
@@ -59,17 +61,28 @@ func fieldValue(x *guard.Exchange, r *http.Request, field string) string {
 		}
 	case "query":
 		value = strings.Join(queryOf(r)[name], "\n")
-	case "target":
-		value = r.RequestURI
-	case "path":
-		value, _, _ = strings.Cut(r.RequestURI, "?")
+	case "target", "path":
+		value, _, _ = strings.Cut(r.RequestURI, "?") // a query has names of its own
 	case "method":
 		value = r.Method
 	}
-	if secretName.MatchString(name) || kind == "target" && secretName.MatchString(value) || mask(value) != value {
+	if secretName.MatchString(name) || namesSecret(value) || mask(value) != value {
 		return ""
 	}
 	return value[:min(len(value), maxField)]
+}
+
+// parameter is a name with a value behind it, as in the URL of a Referer.
+var parameter = regexp.MustCompile(`[^?&;=\s"]+=`)
+
+// namesSecret says whether a value holds parameters of which one may be secret.
+func namesSecret(value string) bool {
+	for _, name := range parameter.FindAllString(value, -1) {
+		if plain, err := url.QueryUnescape(name); err != nil || secretName.MatchString(strings.TrimSuffix(plain, "=")) {
+			return true
+		}
+	}
+	return false
 }
 
 func queryOf(r *http.Request) url.Values {
@@ -93,7 +106,7 @@ func openFields(dir string, records store.Records) (*fields, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		key = make([]byte, 32)
 		rand.Read(key)
-		err = os.WriteFile(filepath.Join(dir, fieldKeyName), pem.EncodeToMemory(&pem.Block{Type: "AES-256-GCM KEY", Bytes: key}), 0o600)
+		err = chain.Place(filepath.Join(dir, fieldKeyName), pem.EncodeToMemory(&pem.Block{Type: "AES-256-GCM KEY", Bytes: key}))
 	}
 	if err != nil {
 		return nil, err
@@ -117,13 +130,21 @@ func newFields(key []byte, records store.Records) (*fields, error) {
 }
 
 func readFieldKey(dir string) ([]byte, error) {
-	text, err := os.ReadFile(filepath.Join(dir, fieldKeyName))
+	name := filepath.Join(dir, fieldKeyName)
+	i, err := os.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !i.Mode().IsRegular() || i.Mode().Perm()&0o077 != 0 {
+		return nil, fmt.Errorf("%s can be read by others (mode %04o): run chmod 600 on it", name, i.Mode().Perm())
+	}
+	text, err := os.ReadFile(name)
 	if err != nil {
 		return nil, err
 	}
 	block, _ := pem.Decode(text)
 	if block == nil || len(block.Bytes) != 32 {
-		return nil, fmt.Errorf("%s is no key: restore it from a backup, or remove it for a new one", filepath.Join(dir, fieldKeyName))
+		return nil, fmt.Errorf("%s is no key: restore it from a backup, or remove it for a new one", name)
 	}
 	return block.Bytes, nil
 }

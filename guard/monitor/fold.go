@@ -3,6 +3,7 @@ package monitor
 import (
 	"hash/maphash"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -10,9 +11,13 @@ import (
 )
 
 const (
-	// maxOpen bounds how many different events are told apart at a time;
-	// beyond it, only rule and verdict count.
-	maxOpen = 128
+	// maxOpen bounds how many different events are told apart at a time, and
+	// maxMine how many of one client: whoever sends a thousand kinds a second
+	// must neither fill the journal nor hide what others did. What is beyond the
+	// second counts as rule, verdict and client; what is beyond twice the first,
+	// as rule and verdict.
+	maxOpen = 256
+	maxMine = 32
 	// maxCompared is the longest attribute that tells two events apart.
 	maxCompared = 1 << 10
 	// maxRequests bounds how many ids a folded entry names.
@@ -32,12 +37,24 @@ type fold struct {
 
 	mu   sync.Mutex
 	open map[uint64]*run
+	mine map[netip.Prefix]int // fine runs of each client
+	over bool
 }
+
+// grain is how much tells two events apart.
+type grain int
+
+const (
+	fine grain = iota
+	byClient
+	byRule
+)
 
 // run is one event that may repeat.
 type run struct {
 	last     guard.Event
-	coarse   bool
+	grain    grain
+	client   netip.Prefix
 	count    int
 	requests []string
 	due      time.Time // of the next entry
@@ -46,24 +63,43 @@ type run struct {
 }
 
 func newFold(put func(queued)) *fold {
-	return &fold{put: put, seed: maphash.MakeSeed(), open: map[uint64]*run{}}
+	return &fold{put: put, seed: maphash.MakeSeed(), open: map[uint64]*run{}, mine: map[netip.Prefix]int{}}
 }
 
-// key tells events apart by all but time and request.
-func (f *fold) key(e *guard.Event, coarse bool) uint64 {
+// clientOf is who counts as one client, as in the limits.
+func clientOf(a netip.Addr) netip.Prefix {
+	a = a.Unmap()
+	bits := a.BitLen()
+	if a.Is6() {
+		bits = 64
+	}
+	p, _ := a.Prefix(bits)
+	return p
+}
+
+// key tells events apart by all but time and request, or by less.
+func (f *fold) key(e *guard.Event, g grain, client netip.Prefix) uint64 {
 	var h maphash.Hash
 	h.SetSeed(f.seed)
+	h.WriteByte(byte(g))
 	h.WriteString(e.Rule.ID)
 	h.WriteByte(byte(e.Verdict))
-	if coarse {
+	if g == byRule {
+		return h.Sum64()
+	}
+	a := e.Client
+	if g == byClient {
+		a = client.Addr()
+	}
+	raw := a.As16()
+	h.Write(raw[:])
+	if g == byClient {
 		return h.Sum64()
 	}
 	for _, s := range [...]string{e.Detail, e.Route, e.Field, e.User} {
 		h.WriteByte(0)
 		h.WriteString(s)
 	}
-	a := e.Client.As16()
-	h.Write(a[:])
 	for _, a := range e.Attrs {
 		if a.Value.Kind() == slog.KindLogValuer {
 			continue // the refused field
@@ -78,23 +114,20 @@ func (f *fold) key(e *guard.Event, coarse bool) uint64 {
 	return h.Sum64()
 }
 
-func (f *fold) take(e guard.Event) {
-	k := f.key(&e, false)
+// take takes one event, or returns false: folding is over.
+func (f *fold) take(e guard.Event) bool {
+	client := clientOf(e.Client)
+	k := f.key(&e, fine, client)
 	now := time.Now()
 	f.mu.Lock()
+	if f.over {
+		f.mu.Unlock()
+		return false
+	}
 	r := f.open[k]
 	first := r == nil
 	if first {
-		coarse := len(f.open) >= maxOpen
-		if coarse {
-			k = f.key(&e, true)
-			r = f.open[k]
-			first = r == nil
-		}
-		if first {
-			r = &run{coarse: coarse, gap: foldTick, due: now.Add(foldTick)}
-			f.open[k] = r
-		}
+		r, first = f.begun(&e, k, client, now)
 	}
 	r.seen = now
 	if !first {
@@ -106,8 +139,50 @@ func (f *fold) take(e guard.Event) {
 	}
 	f.mu.Unlock()
 	if first {
-		f.put(queued{entryOf(e), valueOf(e)})
+		f.put(queued{Entry: entryOf(e), value: valueOf(e)})
 	}
+	return true
+}
+
+// begun returns the run of an event that has none of its own: a new one, or a
+// coarser one that stands already.
+func (f *fold) begun(e *guard.Event, k uint64, client netip.Prefix, now time.Time) (r *run, first bool) {
+	g := fine
+	if len(f.open) >= maxOpen || f.mine[client] >= maxMine {
+		g = byClient
+		k = f.key(e, g, client)
+		if r = f.open[k]; r != nil {
+			return r, false
+		}
+	}
+	if len(f.open) >= 2*maxOpen {
+		g = byRule
+		k = f.key(e, g, client)
+		if r = f.open[k]; r != nil {
+			return r, false
+		}
+	}
+	r = &run{grain: g, client: client, gap: foldTick, due: now.Add(foldTick)}
+	f.open[k] = r
+	if g == fine {
+		f.mine[client]++
+	}
+	return r, true
+}
+
+// begin takes events from now on.
+func (f *fold) begin() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.over = false
+}
+
+// end reports all that was folded, and takes no more.
+func (f *fold) end() {
+	f.mu.Lock()
+	f.over = true
+	f.mu.Unlock()
+	f.tick(time.Now(), true)
 }
 
 // valueOf returns the refused field that came with e.
@@ -134,6 +209,7 @@ func (f *fold) tick(now time.Time, all bool) {
 			r.count, r.requests = 0, nil
 		case r.count == 0 && now.Sub(r.seen) >= maxFold:
 			delete(f.open, k)
+			f.forget(r)
 		}
 	}
 	f.mu.Unlock()
@@ -142,14 +218,27 @@ func (f *fold) tick(now time.Time, all bool) {
 	}
 }
 
+// forget gives the place of a run among its client's back.
+func (f *fold) forget(r *run) {
+	if r.grain != fine {
+		return
+	}
+	if f.mine[r.client]--; f.mine[r.client] <= 0 {
+		delete(f.mine, r.client)
+	}
+}
+
 // entry is what was folded. One event alone is itself.
 func (r *run) entry() Entry {
 	e := entryOf(r.last)
-	if r.count == 1 && !r.coarse {
+	if r.count == 1 {
 		return e
 	}
 	e.Request, e.Requests, e.Folded = "", r.requests, r.count
-	if r.coarse {
+	switch r.grain {
+	case byClient: // of an IPv6 client the last of its addresses
+		e.Detail, e.Field, e.Route, e.User, e.Attrs = "many different events of this rule and client", "", "", "", nil
+	case byRule:
 		e.Detail, e.Field, e.Route, e.Client, e.User, e.Attrs = "many different events of this rule", "", "", "", "", nil
 	}
 	return e

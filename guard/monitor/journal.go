@@ -26,10 +26,14 @@ const (
 	patience = 10 * time.Second
 )
 
+// maxEarly is how many events wait while nobody does the background work.
+const maxEarly = 256
+
 // queued is an entry on its way, with the refused field if it is to be kept.
 type queued struct {
 	Entry
 	value string
+	said  bool // the log has it
 }
 
 // journal writes entries to the log and to the store, behind a queue.
@@ -42,19 +46,25 @@ type journal struct {
 	queue   chan queued
 	dropped atomic.Int64 // since last told
 	// The rest belongs to the goroutine of run.
-	writer *chain.Writer // nil: not open yet
-	fields *fields
-	retry  time.Time
-	batch  []queued
-	bytes  int
+	writer      *chain.Writer // nil: not open yet
+	fields      *fields       // nil: none are kept
+	fieldsAsked bool
+	wary        bool  // the log has that the clock leapt
+	told        int64 // drops that the log has, and the journal does not yet
+	retry       time.Time
+	batch       []queued
+	bytes       int
 }
 
 func newJournal(o Options, c Config, log *slog.Logger, m *metrics) *journal {
 	j := &journal{
-		dir: o.Dir, store: o.Store, log: log, metrics: m, queue: make(chan queued, c.Queue),
+		log: log, metrics: m, queue: make(chan queued, c.Queue),
 		limits: chain.Limits{Age: c.Keep, Size: int64(c.Size)},
 	}
-	if j.store == nil {
+	if o.Store != nil && o.Dir != "" {
+		j.dir, j.store = o.Dir, o.Store
+	} else {
+		// Keys without rows, or rows without keys, would prove nothing.
 		j.store = store.Memory()
 		j.limits.Size = min(j.limits.Size, memorySize)
 	}
@@ -68,6 +78,16 @@ func (j *journal) put(q queued) {
 	default:
 		j.drop(q.count())
 	}
+}
+
+// early queues what came while nobody writes: the first events of a process,
+// and the last.
+func (j *journal) early(q queued) {
+	if len(j.queue) >= maxEarly {
+		j.drop(q.count())
+		return
+	}
+	j.put(q)
 }
 
 func (j *journal) drop(n int) {
@@ -143,7 +163,9 @@ func (j *journal) write() {
 		j.failed("write events", err)
 	}
 	for _, q := range batch {
-		j.line(q.Entry)
+		if !q.said {
+			j.line(q.Entry)
+		}
 	}
 }
 
@@ -183,9 +205,7 @@ func (j *journal) open() bool {
 	var err error
 	if j.dir != "" {
 		keys, err = chain.OpenKeys(j.dir)
-		if err == nil && j.fields == nil {
-			j.fields, err = openFields(j.dir, j.store.Records)
-		}
+		j.openFields(ctx)
 	}
 	if err == nil {
 		j.writer, err = chain.NewWriter(ctx, j.store.Journal, keys, j.limits)
@@ -199,6 +219,20 @@ func (j *journal) open() bool {
 		return false
 	}
 	return true
+}
+
+// openFields opens what keeps refused fields, once: the journal goes on without.
+func (j *journal) openFields(ctx context.Context) {
+	if j.fieldsAsked {
+		return
+	}
+	j.fieldsAsked = true
+	var err error
+	if j.fields, err = openFields(j.dir, j.store.Records); err != nil {
+		j.fields = nil
+		j.metrics.failures.Inc()
+		j.log.LogAttrs(ctx, slog.LevelError, "refused fields are not kept", slog.String("error", err.Error()))
+	}
 }
 
 func (j *journal) failed(what string, err error) {
@@ -216,6 +250,10 @@ func (j *journal) tell() {
 	if n == 0 {
 		return
 	}
+	if n > j.told {
+		j.log.LogAttrs(context.Background(), slog.LevelError, "events dropped", slog.Int64("count", n-j.told))
+		j.told = n
+	}
 	e := entryOf(dropped.Noted("%d events did not reach the journal", n))
 	e.Folded = int(n)
 	if err := j.commit([]queued{{Entry: e}}); err != nil {
@@ -223,7 +261,7 @@ func (j *journal) tell() {
 		j.failed("write events", err)
 		return
 	}
-	j.log.LogAttrs(context.Background(), slog.LevelError, "events dropped", slog.Int64("count", n))
+	j.told = 0
 }
 
 // beat signs a head and prunes. The head goes to the log as well: there it
@@ -239,6 +277,10 @@ func (j *journal) beat() {
 		j.failed("sign the journal", err)
 		return
 	}
+	if leap := j.writer.Leap(); leap > 0 && !j.wary {
+		j.log.LogAttrs(ctx, slog.LevelWarn, "the clock seems to have leapt forward: no event is pruned by age for a day", slog.Duration("leap", leap))
+	}
+	j.wary = j.writer.Leap() > 0
 	if h := j.writer.Head(); h.Seq != before && j.dir != "" {
 		sum, _ := h.Sum.MarshalText()
 		j.log.LogAttrs(ctx, slog.LevelInfo, "journal head", slog.Uint64("row", h.Seq), slog.String("sum", string(sum)),

@@ -168,12 +168,14 @@ func (m *Room) Record(e guard.Event) {
 		return
 	}
 	m.metrics.event(e)
-	if !m.running.Load() {
-		// Nobody runs the background work, as in a library's first minute.
-		m.journal.line(entryOf(e))
+	if m.running.Load() && m.fold.take(e) {
 		return
 	}
-	m.fold.take(e)
+	// Nobody does the background work: not yet, not any more, or never, as in a
+	// library that has no server.
+	q := queued{Entry: entryOf(e), value: valueOf(e), said: true}
+	m.journal.line(q.Entry)
+	m.journal.early(q)
 }
 
 // Principle labels the room.

@@ -40,6 +40,7 @@ func (m *Room) run(ctx context.Context) error {
 	var work, folding sync.WaitGroup
 	work.Go(func() { m.journal.run(stop) })
 	folding.Go(func() { m.fold.every(folded) })
+	m.fold.begin()
 	m.running.Store(true)
 	if l != nil {
 		err = m.serve(ctx, l)
@@ -49,7 +50,7 @@ func (m *Room) run(ctx context.Context) error {
 	m.running.Store(false)
 	close(folded)
 	folding.Wait()
-	m.fold.tick(time.Now(), true)
+	m.fold.end()
 	close(stop)
 	work.Wait()
 	return err

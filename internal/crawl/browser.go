@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"strings"
@@ -178,6 +180,23 @@ func (b *browser) close() {
 	}
 	b.cmd.Wait()
 	os.RemoveAll(b.dir)
+}
+
+// keep gives the browser cookies for the site at start, and for no other host.
+func (b *browser) keep(ctx context.Context, start *url.URL, cookies []*http.Cookie) error {
+	if len(cookies) == 0 {
+		return nil
+	}
+	var list []map[string]any
+	for _, c := range cookies {
+		value := c.Value
+		if c.Quoted {
+			value = `"` + value + `"`
+		}
+		list = append(list, map[string]any{"name": c.Name, "value": value, "url": start.Scheme + "://" + start.Host, "path": "/",
+			"secure": start.Scheme == "https", "httpOnly": true})
+	}
+	return b.call(ctx, "", "Storage.setCookies", map[string]any{"cookies": list}, nil)
 }
 
 // seen is what a page became when its scripts had run.

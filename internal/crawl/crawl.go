@@ -31,6 +31,8 @@ type Options struct {
 	Pages int
 	// Browser is the path of a Chromium, "" for none.
 	Browser string
+	// Cookies go with every request to the site, as somebody's who has signed in.
+	Cookies []*http.Cookie
 	// Pins are digests of public keys that the browser takes for good, as
 	// Client did.
 	Pins []string
@@ -88,7 +90,7 @@ type visit struct {
 }
 
 // Walk visits the pages that can be reached from start on its own origin. It
-// asks with GET only and without the cookies of anybody.
+// asks with GET only, and with no cookies but those that it is given.
 func Walk(ctx context.Context, start *url.URL, o Options) (*Result, error) {
 	if o.Pages == 0 {
 		o.Pages = defaultPages
@@ -107,6 +109,9 @@ func Walk(ctx context.Context, start *url.URL, o Options) (*Result, error) {
 		} else {
 			w.tab = tab
 			defer tab.close()
+			if err := tab.keep(ctx, start, o.Cookies); err != nil {
+				w.notes = append(w.notes, fmt.Sprintf("the browser does not take the cookies, so its pages are those of a stranger: %v", err))
+			}
 		}
 	}
 	w.add(start)
@@ -228,6 +233,9 @@ func (w *walk) fetch(ctx context.Context, u *url.URL, another bool) (*page, erro
 	}
 	r.Header.Set("Accept", "text/html,application/xhtml+xml;q=0.9,*/*;q=0.1")
 	r.Header.Set("User-Agent", "Mozilla/5.0 (compatible; Hauberk)")
+	for _, c := range w.Cookies {
+		r.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value, Quoted: c.Quoted})
+	}
 	if another {
 		mark := strings.ToLower(rand.Text())
 		q := "hauberk=" + mark
@@ -237,7 +245,7 @@ func (w *walk) fetch(ctx context.Context, u *url.URL, another bool) (*page, erro
 		r.URL.RawQuery = q
 		r.Header.Set("User-Agent", "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 "+mark)
 		r.Header.Set("Accept-Language", "de-CH, fr;q=0.5")
-		r.Header.Set("Cookie", "hauberk="+mark)
+		r.AddCookie(&http.Cookie{Name: "hauberk", Value: mark})
 		r.Header.Set("Referer", w.start.String()+"?"+mark)
 	}
 	res, err := w.Client.Do(r)

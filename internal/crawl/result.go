@@ -13,6 +13,7 @@ const (
 	whyQuery     = "is served with a query only, which whoever makes the link chooses"
 	whyReflected = "repeats a part of its own address"
 	whyMade      = "was made by another script, not served"
+	whySecret    = "repeats a cookie, which is left out here: hand it over in another way"
 	whyHandler   = "no hash allows it: use addEventListener in a script"
 )
 
@@ -42,7 +43,7 @@ func (w *walk) result() *Result {
 	var pinned, unpinned list
 	for _, v := range w.visited {
 		for _, text := range v.bare.scripts {
-			if v.shared[text] && !v.query && !reflected(v.at, text) {
+			if v.shared[text] && !v.query && !reflected(v.at, text) && w.masked(text) == text {
 				pinned.add(text, v.route, "")
 			}
 		}
@@ -50,17 +51,19 @@ func (w *walk) result() *Result {
 	isPinned := func(text string) bool { _, ok := pinned.at[text]; return ok }
 	for _, v := range w.visited {
 		for _, text := range v.bare.scripts {
-			if !isPinned(text) {
+			if masked := w.masked(text); masked != text {
+				unpinned.add(masked, v.route, whySecret)
+			} else if !isPinned(text) {
 				unpinned.add(text, v.route, v.why(text))
 			}
 		}
 		for _, text := range v.made {
 			if !isPinned(text) {
-				unpinned.add(text, v.route, whyMade)
+				unpinned.add(w.masked(text), v.route, whyMade)
 			}
 		}
 		for _, text := range v.bare.handlers {
-			unpinned.add(text, v.route, whyHandler)
+			unpinned.add(w.masked(text), v.route, whyHandler)
 		}
 	}
 	r := &Result{Pinned: pinned.all, Unpinned: unpinned.all, Sources: map[string][]string{}, Notes: w.notes}
@@ -71,6 +74,25 @@ func (w *walk) result() *Result {
 		r.Sources[directive] = slices.Sorted(maps.Keys(names))
 	}
 	return r
+}
+
+// minSecret is the shortest value of a cookie that is taken for a secret:
+// "dark" and "1" stand in many scripts.
+const minSecret = 6
+
+// masked returns text without the values of the cookies: a lock is a file that
+// many read.
+func (w *walk) masked(text string) string {
+	for _, c := range w.Cookies {
+		if len(c.Value) < minSecret {
+			continue
+		}
+		text = strings.ReplaceAll(text, c.Value, "…")
+		if plain, err := url.QueryUnescape(c.Value); err == nil && len(plain) >= minSecret {
+			text = strings.ReplaceAll(text, plain, "…")
+		}
+	}
+	return text
 }
 
 func (v *visit) why(text string) string {

@@ -10,19 +10,18 @@ import (
 
 // Append adds rows and replaces the seal.
 func (d *DB) Append(ctx context.Context, rows []store.Entry, seal []byte) error {
-	return d.do(ctx, func(c *sql.Conn) error { return appendRows(c, rows, seal) })
+	return d.do(ctx, func(c *sql.Conn) error { return d.appendRows(c, rows, seal) })
 }
 
-func appendRows(c *sql.Conn, rows []store.Entry, seal []byte) error {
+func (d *DB) appendRows(c *sql.Conn, rows []store.Entry, seal []byte) error {
 	ctx := context.Background()
-	var last uint64
-	if err := c.QueryRowContext(ctx, "SELECT last FROM head").Scan(&last); err != nil {
+	t, err := d.count(ctx, c)
+	if err != nil {
 		return err
 	}
-	if err := store.CheckRows(rows, last); err != nil {
+	if err := store.CheckRows(rows, t.last); err != nil {
 		return err
 	}
-	size := int64(0)
 	if len(rows) > 0 {
 		insert, err := c.PrepareContext(ctx, "INSERT INTO journal VALUES(?,?,?,?)")
 		if err != nil {
@@ -33,11 +32,53 @@ func appendRows(c *sql.Conn, rows []store.Entry, seal []byte) error {
 			if _, err := insert.ExecContext(ctx, e.Seq, e.Time.UnixNano(), blob(e.Data), blob(e.Sum)); err != nil {
 				return err
 			}
-			size += e.Cost()
+			t.size += e.Cost()
 		}
 	}
-	_, err := c.ExecContext(ctx, "UPDATE head SET last=?, size=size+?, seal=?", last+uint64(len(rows)), size, seal)
+	t.last += uint64(len(rows))
+	d.known(t)
+	_, err = c.ExecContext(ctx, "UPDATE head SET last=?, size=?, seal=?", t.last, t.size, seal)
 	return err
+}
+
+// tally is what the writer knows of the rows. The size that stands in the file
+// is for other processes: whoever can write there must not be believed, since
+// rows are pruned by it.
+type tally struct {
+	first, last uint64
+	size        int64
+}
+
+// count returns what stands, counted anew where this process has not written
+// it: once at the start, and where a transaction was undone.
+func (d *DB) count(ctx context.Context, c *sql.Conn) (tally, error) {
+	var t tally
+	if err := c.QueryRowContext(ctx, "SELECT first, last FROM head").Scan(&t.first, &t.last); err != nil {
+		return t, err
+	}
+	if known, ok := d.recall(t.first, t.last); ok {
+		return known, nil
+	}
+	err := c.QueryRowContext(ctx, "SELECT coalesce(sum(length(data)+length(sum)+?),0) FROM journal", store.RowSize).Scan(&t.size)
+	if err == nil {
+		d.known(t)
+	}
+	return t, err
+}
+
+func (d *DB) known(t tally) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.tally = &t
+}
+
+func (d *DB) recall(first, last uint64) (tally, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.tally == nil || d.tally.first != first || d.tally.last != last {
+		return tally{}, false
+	}
+	return *d.tally, true
 }
 
 // blob is never NULL.
@@ -77,15 +118,15 @@ func (d *DB) Prune(ctx context.Context, before uint64) (bool, error) {
 	done := false
 	err := d.do(ctx, func(c *sql.Conn) error {
 		ctx := context.Background()
-		var first, last uint64
-		if err := c.QueryRowContext(ctx, "SELECT first, last FROM head").Scan(&first, &last); err != nil {
+		t, err := d.count(ctx, c)
+		if err != nil {
 			return err
 		}
-		end := min(before, last+1)
-		if done = end <= first; done {
+		end := min(before, t.last+1)
+		if done = end <= t.first; done {
 			return nil
 		}
-		step := min(end, first+pruneStep)
+		step := min(end, t.first+pruneStep)
 		done = step == end
 		var size int64
 		if err := c.QueryRowContext(ctx, "SELECT coalesce(sum(length(data)+length(sum)+?),0) FROM journal WHERE seq<?", store.RowSize, step).Scan(&size); err != nil {
@@ -95,15 +136,37 @@ func (d *DB) Prune(ctx context.Context, before uint64) (bool, error) {
 			return err
 		}
 		d.stale = true
-		_, err := c.ExecContext(ctx, "UPDATE head SET first=?, size=max(size-?,0)", step, size)
+		t.first, t.size = step, t.size-size
+		d.known(t)
+		_, err = c.ExecContext(ctx, "UPDATE head SET first=?, size=?", t.first, t.size)
 		return err
 	})
 	return done, err
 }
 
-// Head says what stands.
+// Head says what stands. The size is counted, or, in a store that was opened
+// for reading, the one that the writer left.
 func (d *DB) Head(ctx context.Context) (store.Head, error) {
-	var h store.Head
-	err := d.read.QueryRowContext(ctx, "SELECT first, last, size, seal FROM head").Scan(&h.First, &h.Last, &h.Size, &h.Seal)
+	h, err := d.head(ctx, d.read)
+	if err != nil || d.write == nil {
+		return h, err
+	}
+	if t, ok := d.recall(h.First, h.Last); ok {
+		h.Size = t.size
+		return h, nil
+	}
+	err = d.do(ctx, func(c *sql.Conn) error {
+		t, err := d.count(context.Background(), c)
+		if err == nil {
+			h, err = d.head(context.Background(), c)
+			h.Size = t.size
+		}
+		return err
+	})
+	return h, err
+}
+
+func (d *DB) head(ctx context.Context, from querier) (h store.Head, err error) {
+	err = from.QueryRowContext(ctx, "SELECT first, last, size, seal FROM head").Scan(&h.First, &h.Last, &h.Size, &h.Seal)
 	return h, err
 }

@@ -32,6 +32,14 @@ type DB struct {
 	done  chan struct{}
 	once  sync.Once
 	stale bool // the log may hold what was deleted; the writer's
+
+	mu    sync.Mutex
+	tally *tally // of the journal; nil: not counted yet
+}
+
+// querier is a connection, or a pool of them.
+type querier interface {
+	QueryRowContext(context.Context, string, ...any) *sql.Row
 }
 
 const (
@@ -126,18 +134,19 @@ func ours(file string) error {
 
 // isOurs says whether the tables are there; the error is that the file belongs
 // to somebody else.
-func isOurs(ctx context.Context, db interface {
-	QueryRowContext(context.Context, string, ...any) *sql.Row
-}) (bool, error) {
-	version, id, tables := 0, 0, 0
+func isOurs(ctx context.Context, db querier) (bool, error) {
+	version, id, tables, acts := 0, 0, 0, 0
 	for query, to := range map[string]*int{
 		"PRAGMA user_version": &version, "PRAGMA application_id": &id, "SELECT count(*) FROM sqlite_schema": &tables,
+		"SELECT count(*) FROM sqlite_schema WHERE type IN ('trigger', 'view')": &acts,
 	} {
 		if err := db.QueryRowContext(ctx, query).Scan(to); err != nil {
 			return false, err
 		}
 	}
 	switch {
+	case id == appID && acts > 0:
+		return false, errors.New("somebody has put triggers or views into it, which Hauberk never makes: restore it from a backup")
 	case id == appID && version != schemaVersion:
 		return false, fmt.Errorf("it was written by another version of Hauberk (format %d, this one reads %d)", version, schemaVersion)
 	case id != appID && (id != 0 || version != 0 || tables != 0):

@@ -196,3 +196,28 @@ func BenchmarkAppend(b *testing.B) {
 		n += 64
 	}
 }
+
+// TestAStoreWithATriggerIsRefused lets another program prepare what a later
+// write would do.
+func TestAStoreWithATriggerIsRefused(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "h.db")
+	d, err := sqlite.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Close()
+	db, err := sql.Open("sqlite", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec("CREATE TRIGGER x AFTER INSERT ON journal BEGIN DELETE FROM journal; END"); err != nil {
+		t.Fatal(err)
+	}
+	for name, open := range map[string]func(string) (*sqlite.DB, error){"for writing": sqlite.Open, "for reading": sqlite.OpenReadOnly} {
+		if d, err := open(file); err == nil {
+			d.Close()
+			t.Errorf("%s: got no error", name)
+		}
+	}
+}

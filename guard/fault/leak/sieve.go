@@ -18,6 +18,7 @@ type sieve struct {
 	known [sieveSize]uint8  // 1 where lists has any
 	list  [sieveSize]uint16 // by slot, its place in lists
 	lists [][]piece         // the first one is empty
+	grams []uint32          // by place in lists: the four bytes, 0 where several share a slot
 	long  int               // of the longest anchor
 }
 
@@ -27,6 +28,7 @@ const (
 	stride    = 2
 	gram      = 4
 	maxAnchor = 64
+	turn      = 6 * stride
 )
 
 // piece is where four bytes stand in an anchor.
@@ -36,12 +38,16 @@ type piece struct {
 	exact  bool
 }
 
-// slot folds four bytes; 0x20 does more to other bytes than to letters, but the
-// same on both sides.
-func slot(v uint32) uint32 { return ((v | 0x20202020) * 0x9E3779B1) >> (32 - sieveBits) }
+// folding does more to other bytes than to letters, but the same on both sides.
+const folding = 0x2020202020202020
+
+func fold(v uint32) uint32 { return v | folding&0xffffffff }
+
+// slot is the place of four folded bytes.
+func slot(v uint32) uint32 { return (v * 0x9E3779B1) >> (32 - sieveBits) }
 
 func newSieve(exact, folded []string) *sieve {
-	s := &sieve{lists: make([][]piece, 1)}
+	s := &sieve{lists: make([][]piece, 1), grams: make([]uint32, 1)}
 	for i, list := range [][]string{exact, folded} {
 		for _, a := range list {
 			for _, one := range endings(a) {
@@ -83,12 +89,16 @@ func (s *sieve) add(anchor string, exact bool) {
 		panic("leak: the anchor " + anchor + " is too short")
 	}
 	for o := place; o < place+stride; o++ {
-		n := slot(binary.LittleEndian.Uint32([]byte(anchor[o : o+gram])))
+		v := fold(binary.LittleEndian.Uint32([]byte(anchor[o : o+gram])))
+		n := slot(v)
 		if s.known[n] == 0 {
 			s.known[n], s.list[n] = 1, uint16(len(s.lists))
-			s.lists = append(s.lists, nil)
+			s.lists, s.grams = append(s.lists, nil), append(s.grams, v)
 		}
 		at := s.list[n]
+		if s.grams[at] != v {
+			s.grams[at] = 0
+		}
 		s.lists[at] = append(s.lists[at], piece{anchor, o, exact})
 	}
 	if s.long = max(s.long, len(anchor)); s.long > maxAnchor {
@@ -116,30 +126,41 @@ func rarity(text string) int {
 	return r
 }
 
-// find says whether an anchor stands in b.
+// find says whether an anchor stands in b. It looks at six places a turn and
+// asks about all of them together: the branch is the dear part.
 func (s *sieve) find(b []byte) bool {
 	i := 0
-	for ; i+8 <= len(b); i += 3 * stride {
-		v := binary.LittleEndian.Uint64(b[i:])
+	for ; i+turn+gram <= len(b); i += turn {
+		c := b[i : i+turn+gram : i+turn+gram] // one check of bounds for all
+		v := binary.LittleEndian.Uint64(c) | folding
+		w := binary.LittleEndian.Uint64(c[turn/2:]) | folding
 		n0, n1, n2 := slot(uint32(v)), slot(uint32(v>>16)), slot(uint32(v>>32))
-		if s.known[n0]|s.known[n1]|s.known[n2] == 0 {
-			continue
-		}
-		if s.stands(b, i, n0) || s.stands(b, i+stride, n1) || s.stands(b, i+2*stride, n2) {
+		n3, n4, n5 := slot(uint32(w)), slot(uint32(w>>16)), slot(uint32(w>>32))
+		if s.known[n0]|s.known[n1]|s.known[n2]|s.known[n3]|s.known[n4]|s.known[n5] != 0 && s.any(b, i, i+turn, stride) {
 			return true
 		}
 	}
-	for ; i+gram <= len(b); i++ {
-		if s.stands(b, i, slot(binary.LittleEndian.Uint32(b[i:]))) {
+	return s.any(b, i, len(b)-gram+1, 1)
+}
+
+// any says whether an anchor stands around one of the places of b from i to
+// end, step apart.
+//
+//go:noinline
+func (s *sieve) any(b []byte, i, end, step int) bool {
+	for ; i < end; i += step {
+		v := fold(binary.LittleEndian.Uint32(b[i:]))
+		at := s.list[slot(v)]
+		if at != 0 && (s.grams[at] == v || s.grams[at] == 0) && s.stands(b, i, at) {
 			return true
 		}
 	}
 	return false
 }
 
-// stands compares the anchors of slot n with what is around b[i].
-func (s *sieve) stands(b []byte, i int, n uint32) bool {
-	list := s.lists[s.list[n]]
+// stands compares the anchors of lists[at] with what is around b[i].
+func (s *sieve) stands(b []byte, i int, at uint16) bool {
+	list := s.lists[at]
 	for k := range list {
 		p := &list[k]
 		begin := i - p.offset

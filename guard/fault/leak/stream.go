@@ -1,140 +1,69 @@
 package leak
 
-const (
-	// blockSize is how much of a stream passes the sieve at once.
-	blockSize = 4 << 10
-	// enough is how much of a stream a Scanner looks at. A text that is full of
-	// what looks like signs and has none in so much of it is about them.
-	enough = 4 << 20
-)
+// ahead is how much of a body is looked at in Write, by who writes it: that is
+// all of most, and no start of a goroutine is paid for it.
+const ahead = 256 << 10
 
-// anchors is the sieve of all signs.
-var anchors = newSieve(exact, folded)
-
-// Stream looks at a body of any length as it passes, at about the speed of
-// memory: only where an anchor stands does a Scanner look, at the block with
-// it, the one before and the one behind, which is farther than two parts of
-// one trace lie apart. Memory is two blocks, and a Scanner from the first
-// anchor on; what is found depends on the bytes alone, never on how they were
-// split.
+// Stream looks at a body of any length as it passes. At what comes behind the
+// first 256 KiB a goroutine of its own looks, so that who sends does not wait
+// for who looks. What is found depends on the bytes alone, never on how they
+// were split nor on who looked.
+//
+// Whoever writes closes as well, however the body ends: the goroutine lives
+// until then.
 type Stream struct {
-	media string
-	sent  [2]string
-	scan  *Scanner // nil: there was no anchor yet
-	buf   []byte   // the block before, and the one that fills
-	fill  int      // where the one that fills begins
-	fed   int      // of buf, what the scanner has seen
-	warm  bool     // the block before has an anchor
-	left  int      // of enough
+	sift   sifter
+	slow   bool   // a stream of events: nothing waits for its writer
+	ahead  int    // how much was looked at in Write
+	relay  *relay // nil: the body is short so far
+	closed bool
 }
 
 // NewStream returns a Stream for an answer of media type mediaType, to a client
 // that sent path and query itself.
 func NewStream(mediaType, path, query string) *Stream {
-	return &Stream{media: mediaType, sent: [2]string{path, query}, left: enough}
-}
-
-// Found returns the first finding.
-func (s *Stream) Found() (Finding, bool) {
-	if s.scan == nil {
-		return Finding{}, false
+	return &Stream{
+		sift: sifter{media: mediaType, sent: [2]string{path, query}, left: enough},
+		slow: mediaType == "text/event-stream",
 	}
-	return s.scan.Found()
 }
 
-// done says that nothing more is looked at.
-func (s *Stream) done() bool { return s.scan != nil && s.scan.done }
-
-// scanner returns the scanner, made when it is first needed: most answers have
-// no anchor.
-func (s *Stream) scanner() *Scanner {
-	if s.scan == nil {
-		s.scan = New(s.media)
-		s.scan.Echo(s.sent[0])
-		s.scan.Echo("\n" + s.sent[1])
-	}
-	return s.scan
-}
-
-// Write looks at p. After a finding it does nothing.
+// Write looks at p, or keeps a copy of it for the goroutine that does. After a
+// finding, and after Close, it does nothing.
 func (s *Stream) Write(p []byte) (int, error) {
 	n := len(p)
-	for len(p) > 0 && !s.done() {
-		if s.buf == nil {
-			s.buf = make([]byte, 0, min(2*blockSize, max(512, len(p))))
-		}
-		if n := s.cold(p); n > 0 {
-			p = p[n:]
-			continue
-		}
-		take := min(len(p), s.fill+blockSize-len(s.buf))
-		s.buf, p = append(s.buf, p[:take]...), p[take:]
-		if len(s.buf) == s.fill+blockSize {
-			s.block()
-		}
+	if s.closed {
+		return n, nil
+	}
+	if s.relay != nil {
+		s.relay.write(p)
+		return n, nil
+	}
+	s.sift.write(p)
+	if s.ahead += n; s.ahead >= ahead && !s.slow && !s.sift.done() {
+		s.relay = newRelay(&s.sift)
 	}
 	return n, nil
 }
 
-// cold passes whole blocks of p at once, without a copy of all of them, where
-// no block would be looked at. It returns how many bytes that were.
-func (s *Stream) cold(p []byte) int {
-	n := len(p) / blockSize * blockSize
-	if n < 2*blockSize || s.warm || len(s.buf) != s.fill {
-		return 0
-	}
-	if s.fill > 0 {
-		// What begins in the block before and ends in p.
-		seam := min(s.fill, anchors.long)
-		var both [2 * maxAnchor]byte
-		k := copy(both[:], s.buf[s.fill-seam:])
-		k += copy(both[k:], p[:maxAnchor])
-		if anchors.find(both[:k]) {
-			return 0
-		}
-	}
-	if anchors.find(p[:n]) {
-		return 0
-	}
-	s.buf = append(s.buf[:0], p[n-blockSize:n]...)
-	s.fill, s.fed = len(s.buf), 0
-	return n
-}
-
-// Close looks at the last block.
+// Close looks at the rest, and waits until all of it has been looked at.
 func (s *Stream) Close() error {
-	if s.done() {
+	if s.closed {
 		return nil
 	}
-	if s.block(); s.scan != nil {
-		s.scan.Close()
+	s.closed = true
+	if s.relay != nil {
+		s.relay.close()
+		return nil
 	}
+	s.sift.end()
 	return nil
 }
 
-// block judges the block that fills and makes it the one before.
-func (s *Stream) block() {
-	// An anchor may begin in the block before.
-	overlap := min(s.fill, anchors.long)
-	hot := anchors.find(s.buf[s.fill-overlap:])
-	if hot || s.warm {
-		begin := s.fed
-		if !hot {
-			begin = max(begin, s.fill)
-		}
-		scan := s.scanner()
-		if begin == 0 && s.fed == 0 {
-			scan.skip()
-		}
-		scan.Write(s.buf[begin:])
-		if s.left -= len(s.buf) - begin; s.left < 0 {
-			scan.done = true
-		}
-		s.fed = len(s.buf)
+// Found returns the first finding so far.
+func (s *Stream) Found() (Finding, bool) {
+	if s.relay != nil && !s.relay.ended() {
+		return Finding{}, false
 	}
-	s.warm = hot
-	kept := s.buf[s.fill:]
-	s.fed = max(s.fed-s.fill, 0)
-	s.buf = s.buf[:copy(s.buf, kept)]
-	s.fill = len(s.buf)
+	return s.sift.found()
 }

@@ -117,6 +117,7 @@ type Writer struct {
 	unsure  bool  // an append failed, and may have been kept all the same
 	over    bool  // rows go until the size is well under its limit
 	more    bool  // rows are left to prune
+	clock   clock
 }
 
 // NewWriter goes on with what stands in journal. If that is not what was
@@ -126,6 +127,9 @@ func NewWriter(ctx context.Context, journal store.Journal, keys *Keys, limits Li
 	w := &Writer{journal: journal, keys: keys, limits: limits}
 	why, err := w.load(ctx)
 	if err != nil {
+		return nil, fmt.Errorf("open the journal: %w", err)
+	}
+	if err := w.recall(ctx, w.last, time.Now()); err != nil {
 		return nil, fmt.Errorf("open the journal: %w", err)
 	}
 	if why == "" {
@@ -160,6 +164,8 @@ func (w *Writer) load(ctx context.Context) (why string, err error) {
 		_, w.sum = Links(rows[0])
 	}
 	switch {
+	case h.Last == 0 && len(h.Seal) == 0 && w.keys.begun:
+		return "it is empty, and its keys have signed one: its rows were removed", nil
 	case h.Last == 0 && len(h.Seal) == 0:
 		w.since = 0
 		return "", nil
@@ -206,7 +212,7 @@ func (w *Writer) Append(ctx context.Context, events []Event) error {
 
 // maxWriters is how often an append is tried again because another writer with
 // the same keys came first: while a server reloads, two chains write.
-const maxWriters = 8
+const maxWriters = 64
 
 func (w *Writer) append(ctx context.Context, rows []pending) error {
 	if len(rows) == 0 {
@@ -240,7 +246,7 @@ func (w *Writer) write(ctx context.Context, rows []pending) error {
 	seq, sum, size := w.last, w.sum, w.size
 	for i, p := range rows {
 		if p.row.Head != nil { // of the row before, whoever wrote that
-			signed := w.keys.sign(seq, sum, p.at)
+			signed := w.keys.sign(asHead, seq, sum, p.at)
 			p.row.Head = &signed
 		}
 		data, err := json.Marshal(p.row)
@@ -251,9 +257,10 @@ func (w *Writer) write(ctx context.Context, rows []pending) error {
 		entries[i], sum = link(sum, seq, p.at, data)
 		size += entries[i].Cost()
 	}
-	if err := w.journal.Append(ctx, entries, w.keys.sign(seq, sum, time.Now()).seal()); err != nil {
+	if err := w.journal.Append(ctx, entries, w.keys.sign(asEnd, seq, sum, time.Now()).seal()); err != nil {
 		return err
 	}
+	_ = w.keys.begin() // again with the next rows: until then the private key tells whose they are
 	w.bytes += size - w.size
 	w.last, w.sum, w.size = seq, sum, size
 	w.since += len(rows)
@@ -263,6 +270,7 @@ func (w *Writer) write(ctx context.Context, rows []pending) error {
 // Beat signs a head if rows have come since the last one, and prunes. It is
 // called each minute.
 func (w *Writer) Beat(ctx context.Context, now time.Time) error {
+	w.clock.look(now)
 	if w.since > 0 {
 		if err := w.append(ctx, []pending{{now, Row{Head: &Statement{}}}}); err != nil {
 			return err
@@ -274,7 +282,7 @@ func (w *Writer) Beat(ctx context.Context, now time.Time) error {
 
 // Head returns the number of the last row and its sum, signed: whoever keeps it
 // elsewhere can prove later that rows up to it are the ones of then.
-func (w *Writer) Head() Statement { return w.keys.sign(w.last, w.sum, time.Now()) }
+func (w *Writer) Head() Statement { return w.keys.sign(asTold, w.last, w.sum, time.Now()) }
 
 // prune removes some of the rows that are too old or too many.
 func (w *Writer) prune(ctx context.Context, now time.Time) error {
@@ -287,7 +295,11 @@ func (w *Writer) prune(ctx context.Context, now time.Time) error {
 	if w.over = h.Size > w.limits.Size || w.over && excess > 0; !w.over {
 		excess = 0
 	}
-	cut, more, err := w.cut(ctx, h.First, excess, now.Add(-w.limits.Age))
+	oldest := now.Add(-w.limits.Age)
+	if !w.clock.believed() {
+		oldest = time.Time{}
+	}
+	cut, more, err := w.cut(ctx, h.First, excess, oldest)
 	if w.more = more; err != nil || cut <= h.First {
 		return err
 	}

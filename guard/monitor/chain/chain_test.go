@@ -213,6 +213,61 @@ func TestAClockThatGoesBackBreaksNothing(t *testing.T) {
 	}
 }
 
+// TestAClockThatLeapsForwardPrunesNothing sets the clock on by a year, with a
+// restart in between, and back.
+func TestAClockThatLeapsForwardPrunesNothing(t *testing.T) {
+	k := chain.NewKeys()
+	j := store.NewJournal()
+	keep := chain.Limits{Age: 30 * 24 * time.Hour, Size: 1 << 30}
+	w := writer(t, j, k, keep)
+	now := time.Now()
+	check(t, w.Append(t.Context(), events(0, 50)))
+	check(t, w.Beat(t.Context(), now))
+	wrong := now.AddDate(1, 0, 0)
+	for range 3 {
+		check(t, w.Append(t.Context(), []chain.Event{{Time: wrong, Data: json.RawMessage(`{}`)}}))
+		check(t, w.Beat(t.Context(), wrong))
+		wrong = wrong.Add(time.Minute)
+	}
+	if h, err := j.Head(t.Context()); err != nil || h.First != 1 || w.Leap() < 300*24*time.Hour {
+		t.Errorf("got %+v, %v, a leap of %v, want every row kept", h, err, w.Leap())
+	}
+	check(t, w.Beat(t.Context(), now.Add(time.Hour)))
+	if h, _ := j.Head(t.Context()); h.First != 1 {
+		t.Errorf("set back: got %+v", h)
+	}
+	if r := verify(t, j, k); len(r.Faults) > 0 {
+		t.Errorf("got %v", r.Faults)
+	}
+}
+
+// TestALeapIsRecalledAtTheStart finds the gap that an earlier process has left,
+// and none in a journal that goes on.
+func TestALeapIsRecalledAtTheStart(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		ages []time.Duration // of the rows
+		leap bool
+	}{
+		{"empty", nil, false},
+		{"goes on", []time.Duration{3 * time.Hour, 2 * time.Hour, time.Hour}, false},
+		{"a leap an hour ago", []time.Duration{9000 * time.Hour, time.Hour}, true},
+		{"a leap a week ago", []time.Duration{9000 * time.Hour, 168 * time.Hour, 150 * time.Hour, 130 * time.Hour, 110 * time.Hour, 90 * time.Hour,
+			70 * time.Hour, 50 * time.Hour, 30 * time.Hour, 10 * time.Hour}, false},
+		{"nothing for a month", []time.Duration{720 * time.Hour}, true},
+	} {
+		k := chain.NewKeys()
+		j := store.NewJournal()
+		w := writer(t, j, k, forever)
+		for _, age := range c.ages {
+			check(t, w.Append(t.Context(), []chain.Event{{Time: time.Now().Add(-age), Data: json.RawMessage(`{}`)}}))
+		}
+		if again := writer(t, j, k, forever); (again.Leap() > 0) != c.leap {
+			t.Errorf("%s: got a leap of %v, want %t", c.name, again.Leap(), c.leap)
+		}
+	}
+}
+
 // flaky fails an append before or after it was kept.
 type flaky struct {
 	store.Journal

@@ -33,9 +33,20 @@ type Statement struct {
 	Sig  []byte    `json:"sig"`
 }
 
+// purpose is what a statement is signed for. Each has words of its own, so that
+// nobody who can read a head in the journal, or in the log, has the seal of a
+// journal that ends there.
+type purpose string
+
+const (
+	asHead purpose = "head" // a row of the journal
+	asEnd  purpose = "end"  // the seal: there is no row behind
+	asTold purpose = "told" // a line of the log
+)
+
 // message is what is signed.
-func (s Statement) message() []byte {
-	m := append([]byte("hauberk journal head 1\n"), s.Sum[:]...)
+func (s Statement) message(p purpose) []byte {
+	m := append([]byte("hauberk journal "+string(p)+" 1\n"), s.Sum[:]...)
 	m = binary.BigEndian.AppendUint64(m, s.Seq)
 	return binary.BigEndian.AppendUint64(m, uint64(s.Time.UnixNano()))
 }
@@ -49,6 +60,8 @@ func (s Statement) seal() []byte {
 type Keys struct {
 	private ed25519.PrivateKey // nil: they only check
 	public  map[string]ed25519.PublicKey
+	dir     string // "" keeps them nowhere
+	begun   bool   // the public keys are in dir: a journal has begun with them
 }
 
 // idOf names a public key.
@@ -63,7 +76,7 @@ func NewKeys() *Keys {
 	if err != nil {
 		panic(err) // crypto/rand never fails
 	}
-	return &Keys{private, map[string]ed25519.PublicKey{idOf(public): public}}
+	return &Keys{private: private, public: map[string]ed25519.PublicKey{idOf(public): public}}
 }
 
 // IDs names the keys.
@@ -75,9 +88,10 @@ func (k *Keys) IDs() []string {
 	return ids
 }
 
-// OpenKeys reads the keys in dir, and makes what is missing. A public key that
-// signed before stays, so that old heads can be checked after the private one
-// was lost.
+// OpenKeys reads the keys in dir, and makes a private one where it is missing.
+// A public key that signed before stays, so that old heads can be checked after
+// the private one was lost. The first row of a journal brings the public keys to
+// dir: where they are, an empty journal is one that somebody has emptied.
 func OpenKeys(dir string) (*Keys, error) {
 	private, err := readPrivate(filepath.Join(dir, KeyName))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -87,11 +101,8 @@ func OpenKeys(dir string) (*Keys, error) {
 		return nil, err
 	}
 	k, err := ReadKeys(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err != nil {
 		return nil, err
-	}
-	if k == nil {
-		k = &Keys{public: map[string]ed25519.PublicKey{}}
 	}
 	k.private = private
 	own := private.Public().(ed25519.PublicKey)
@@ -99,7 +110,20 @@ func OpenKeys(dir string) (*Keys, error) {
 		return k, nil
 	}
 	k.public[idOf(own)] = own
-	return k, k.writePublic(dir)
+	if k.begun {
+		return k, k.writePublic(dir)
+	}
+	return k, nil
+}
+
+// begin brings the public keys to their folder, once.
+func (k *Keys) begin() error {
+	if k.begun || k.dir == "" {
+		return nil
+	}
+	err := k.writePublic(k.dir)
+	k.begun = err == nil
+	return err
 }
 
 func readPrivate(name string) (ed25519.PrivateKey, error) {
@@ -138,11 +162,11 @@ func makePrivate(dir string) (ed25519.PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	return private, place(filepath.Join(dir, KeyName), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	return private, Place(filepath.Join(dir, KeyName), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
-// place writes a file whole or not at all, for its owner.
-func place(name string, text []byte) error {
+// Place writes a file whole or not at all, for its owner.
+func Place(name string, text []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(name), ".new-*") // 0600
 	if err != nil {
 		return err
@@ -171,16 +195,25 @@ func (k *Keys) writePublic(dir string) error {
 			return err
 		}
 	}
-	return place(filepath.Join(dir, PublicName), b.Bytes())
+	return Place(filepath.Join(dir, PublicName), b.Bytes())
 }
 
-// ReadKeys reads the public keys in dir, for checking alone.
+// ReadKeys reads the public keys in dir, for checking alone. Where no journal
+// has begun there are none but the private key's.
 func ReadKeys(dir string) (*Keys, error) {
+	k := &Keys{public: map[string]ed25519.PublicKey{}, dir: dir}
 	text, err := os.ReadFile(filepath.Join(dir, PublicName))
+	if errors.Is(err, fs.ErrNotExist) {
+		if private, err := readPrivate(filepath.Join(dir, KeyName)); err == nil {
+			own := private.Public().(ed25519.PublicKey)
+			k.public[idOf(own)] = own
+		}
+		return k, nil
+	}
 	if err != nil {
 		return nil, err
 	}
-	k := &Keys{public: map[string]ed25519.PublicKey{}}
+	k.begun = true
 	for {
 		block, rest := pem.Decode(text)
 		if block == nil {
@@ -201,19 +234,19 @@ func ReadKeys(dir string) (*Keys, error) {
 	return k, nil
 }
 
-func (k *Keys) sign(seq uint64, sum Sum, at time.Time) Statement {
+func (k *Keys) sign(p purpose, seq uint64, sum Sum, at time.Time) Statement {
 	s := Statement{Seq: seq, Sum: sum, Time: at.UTC().Round(0), Key: idOf(k.private.Public().(ed25519.PublicKey))}
-	s.Sig = ed25519.Sign(k.private, s.message())
+	s.Sig = ed25519.Sign(k.private, s.message(p))
 	return s
 }
 
 // check says why s is not to be believed.
-func (k *Keys) check(s Statement) error {
+func (k *Keys) check(p purpose, s Statement) error {
 	public := k.public[s.Key]
 	if public == nil {
 		return fmt.Errorf("signed by key %q, which is not in %s", s.Key, PublicName)
 	}
-	if !ed25519.Verify(public, s.message(), s.Sig) {
+	if !ed25519.Verify(public, s.message(p), s.Sig) {
 		return errors.New("the signature is wrong")
 	}
 	return nil
@@ -228,5 +261,5 @@ func (k *Keys) open(seal []byte) (Statement, error) {
 	if err := json.Unmarshal(seal, &s); err != nil {
 		return s, errors.New("it cannot be read")
 	}
-	return s, k.check(s)
+	return s, k.check(asEnd, s)
 }

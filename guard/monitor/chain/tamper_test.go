@@ -3,12 +3,15 @@ package chain_test
 import (
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"hauberk.dev/guard/monitor/chain"
 	"hauberk.dev/store"
+	"hauberk.dev/store/sqlite"
 )
 
 // TestWhateverIsChangedIsNamedExactly changes a journal with another program,
@@ -111,5 +114,102 @@ func TestWhoRewritesTheRestFailsAtTheNextSignedHead(t *testing.T) {
 	}
 	if got := names(verify(t, forged, k)); !strings.HasPrefix(got, "rows 1 to 11 were written by somebody else") {
 		t.Errorf("got %q, want the forged heads named", got)
+	}
+}
+
+// TestAHeadIsNoEnd has an attacker who cuts the journal off at a signed head and
+// hands that head's own statement in as the seal.
+func TestAHeadIsNoEnd(t *testing.T) {
+	k := chain.NewKeys()
+	file := filepath.Join(t.TempDir(), "h.db")
+	d := written(t, file, k)
+	rows, err := d.Read(t.Context(), 33, 1)
+	check(t, err)
+	r, err := chain.ReadRow(rows[0])
+	check(t, err)
+	if r.Head == nil {
+		t.Fatal("row 33 is no head: the test needs another row")
+	}
+	seal, err := json.Marshal(r.Head)
+	check(t, err)
+	db, err := sql.Open("sqlite", file)
+	check(t, err)
+	defer db.Close()
+	_, err = db.Exec(`DELETE FROM journal WHERE seq>=33; UPDATE head SET last=32, seal=?`, seal)
+	check(t, err)
+	const want = "row 32 is the last one, but the signature of the end is not to be believed: the signature is wrong"
+	if got := names(verify(t, d, k)); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	var broken *chain.BrokenError
+	if _, err := chain.NewWriter(t.Context(), d, k, forever); !errors.As(err, &broken) {
+		t.Errorf("got %v, want the writer to say so too", err)
+	}
+}
+
+// TestAFalseSizeIsNamed changes the number by which rows are pruned.
+func TestAFalseSizeIsNamed(t *testing.T) {
+	for _, size := range []string{"9000000000000", "-5", "size+1"} {
+		k := chain.NewKeys()
+		file := filepath.Join(t.TempDir(), "h.db")
+		d := written(t, file, k)
+		check(t, d.Close())
+		tamper(t, file, `UPDATE head SET size=`+size)
+		reader, err := sqlite.OpenReadOnly(file)
+		check(t, err)
+		if got := names(verify(t, reader, k)); !strings.HasPrefix(got, "rows 1 to 37 take ") {
+			t.Errorf("size %s: got %q, want it named", size, got)
+		}
+		check(t, reader.Close())
+		// Nor does the next writer prune by it.
+		d = open(t, file)
+		w := writer(t, d, k, chain.Limits{Age: 1 << 62, Size: 1 << 20})
+		check(t, w.Append(t.Context(), events(40, 2)))
+		tamper(t, file, `UPDATE head SET size=`+size) // and while it writes
+		check(t, w.Beat(t.Context(), time.Now()))
+		if h, err := d.Head(t.Context()); err != nil || h.First != 1 || h.Size > 1<<14 || h.Size < 1000 {
+			t.Errorf("size %s: got %+v, %v, want every row kept", size, h, err)
+		}
+		if got := names(verify(t, d, k)); got != "" {
+			t.Errorf("size %s: got %q behind the next writer", size, got)
+		}
+	}
+}
+
+// TestAnEmptiedJournalIsNoNewOne removes every row and every trace of them in
+// the database; that the keys have been used is left.
+func TestAnEmptiedJournalIsNoNewOne(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "h.db")
+	k, err := chain.OpenKeys(dir)
+	check(t, err)
+	if r := verify(t, store.NewJournal(), k); len(r.Faults) > 0 {
+		t.Errorf("before the first row: got %v", r.Faults)
+	}
+	d := written(t, file, k)
+	tamper(t, file, `DELETE FROM journal; UPDATE head SET last=0, first=1, size=0, seal=NULL`)
+	for range 2 { // and after the next start
+		k, err = chain.ReadKeys(dir)
+		check(t, err)
+		if got := names(verify(t, d, k)); !strings.HasPrefix(got, "row 1 ") {
+			t.Errorf("got %q, want row 1 named", got)
+		}
+		k, err = chain.OpenKeys(dir)
+		check(t, err)
+		w, _ := chain.NewWriter(t.Context(), d, k, forever)
+		check(t, w.Append(t.Context(), events(0, 2)))
+	}
+}
+
+// TestAKeyWithoutARowHasBegunNothing is a process that ended between its key
+// and its first row.
+func TestAKeyWithoutARowHasBegunNothing(t *testing.T) {
+	dir := t.TempDir()
+	for range 2 {
+		k, err := chain.OpenKeys(dir)
+		check(t, err)
+		if _, err := chain.NewWriter(t.Context(), store.NewJournal(), k, forever); err != nil {
+			t.Errorf("got %v, want a new journal", err)
+		}
 	}
 }

@@ -43,6 +43,7 @@ type verifier struct {
 	prevBad  bool
 	prevHead uint64 // the last row whose signature holds
 	pruned   uint64
+	size     int64 // of the rows, as the journal counts it
 	bad      []store.Entry
 }
 
@@ -92,6 +93,10 @@ func verify(ctx context.Context, journal store.Journal, keys *Keys, h store.Head
 	v.moved()
 	if v.pruned < v.First && v.First > 1 {
 		v.missing(max(v.pruned, 1), v.First-1, ": no row says that they were pruned")
+	}
+	// Pruning goes by the size: a false one would have the writer remove rows.
+	if len(v.Faults) == 0 && v.size != h.Size {
+		v.fault(v.First, v.Last, "take %d bytes, and the journal counts %d", v.size, h.Size)
 	}
 	if err := v.behind(ctx, journal, h); err != nil {
 		return Report{}, err
@@ -149,6 +154,7 @@ func (v *verifier) row(e store.Entry) {
 	v.prev, v.prevBad = own, !whole
 	v.Last = e.Seq
 	v.Rows++
+	v.size += e.Cost()
 }
 
 func (v *verifier) missing(from, to uint64, how string) {
@@ -169,7 +175,7 @@ func (v *verifier) content(e store.Entry, r Row, prev Sum) {
 	case r.Broken != "":
 		v.fault(e.Seq, e.Seq, "says that the journal was changed before it: %s", r.Broken)
 	case r.Head != nil:
-		err := v.keys.check(*r.Head)
+		err := v.keys.check(asHead, *r.Head)
 		if err == nil && (r.Head.Seq != e.Seq-1 || r.Head.Sum != prev) {
 			err = fmt.Errorf("it signs another row")
 		}
@@ -185,7 +191,10 @@ func (v *verifier) content(e store.Entry, r Row, prev Sum) {
 // end holds the last row against the seal.
 func (v *verifier) end(h store.Head) {
 	if v.Rows == 0 && len(h.Seal) == 0 && h.Last == 0 {
-		return // nothing was ever written
+		if v.keys.begun {
+			v.missing(1, 1, ": the journal is empty, and its keys have signed one")
+		}
+		return // else nothing was ever written
 	}
 	s, err := v.keys.open(h.Seal)
 	switch {
@@ -195,7 +204,7 @@ func (v *verifier) end(h store.Head) {
 	case s.Seq > v.Last:
 		v.missing(v.Last+1, s.Seq, " at the end")
 	case s.Seq < v.Last:
-		v.fault(s.Seq+1, v.Last, "stand behind the signed end")
+		v.fault(s.Seq+1, v.Last, "behind the signed end")
 	case s.Sum != v.prev && !v.prevBad:
 		v.fault(v.Last, v.Last, "was changed: another one was signed as the last")
 	}
