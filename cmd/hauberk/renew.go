@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"hauberk.dev"
+	"hauberk.dev/internal/owner"
 	"hauberk.dev/store"
 )
 
@@ -95,7 +96,7 @@ func loadOwn(file string) (loaded, error) {
 	defer f.Close()
 	i, err := f.Stat()
 	if err == nil {
-		err = ownOnly(file, i)
+		err = owner.Only(file, i)
 	}
 	if err == nil {
 		err = ownFolders(file)
@@ -142,17 +143,6 @@ func ownFolder(file, dir string) error {
 	}
 	if s, ok := i.Sys().(*syscall.Stat_t); ok && s.Uid != 0 && int(s.Uid) != os.Geteuid() {
 		return fmt.Errorf("%s can be replaced by user %d, to whom %s belongs", file, s.Uid, dir)
-	}
-	return nil
-}
-
-// ownOnly refuses a file that somebody else than root and this user can write.
-func ownOnly(file string, i os.FileInfo) error {
-	if i.Mode().Perm()&0o022 != 0 {
-		return fmt.Errorf("%s can be written by others (mode %04o): run chmod go-w on it", file, i.Mode().Perm())
-	}
-	if s, ok := i.Sys().(*syscall.Stat_t); ok && s.Uid != 0 && int(s.Uid) != os.Geteuid() {
-		return fmt.Errorf("%s belongs to user %d, who can write it: it must belong to root or to user %d, as whom serve runs", file, s.Uid, os.Geteuid())
 	}
 	return nil
 }
