@@ -70,9 +70,7 @@ func (r *renewer) read() (loaded, *hauberk.Chain, error) {
 	if l.Listen == r.first.Listen {
 		l.Listen = r.listen
 	}
-	trial := l
-	trial.State = ""
-	if _, _, err := trial.build(nil); err != nil {
+	if _, err := l.try(); err != nil {
 		return l, nil, err
 	}
 	if l.State != r.first.State {
