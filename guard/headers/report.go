@@ -39,6 +39,10 @@ func (r *Room) Reports(next http.Handler) http.Handler {
 	})
 }
 
+// Succeed goes on with what the room that stood before knows of reporters: a
+// reload gives nobody a new budget. The root calls it before r is served.
+func (r *Room) Succeed(old *Room) { r.reports = old.reports }
+
 // serve answers one request. No limit of another room stands before it, so each
 // pays here before anything is made of it, a refusal too. What is over the
 // budget is answered like a report and is only counted: an event for each would

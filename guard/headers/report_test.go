@@ -187,6 +187,29 @@ func TestRefusalsAtTheReportPathArePaced(t *testing.T) {
 	})
 }
 
+func TestAReloadGivesReportersNoNewBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		old, err := headers.New(headers.Config{Profile: "compat"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := newReporter(t)
+		p.h = old.Reports(nil)
+		for range 30 {
+			p.send("GET", http.Header{}, "")
+		}
+		next, err := headers.New(headers.Config{Profile: "compat"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		next.Succeed(old)
+		p.h = next.Reports(nil)
+		if code := p.send("GET", http.Header{}, ""); code != 204 || len(p.events) != 30 {
+			t.Errorf("got %d and %d events after a reload, want the budget still spent", code, len(p.events))
+		}
+	})
+}
+
 // TestInventedKindsOfReportKeepNoRealOneOut fills the table from one client,
 // then from many, and has a browser report what it found meanwhile.
 func TestInventedKindsOfReportKeepNoRealOneOut(t *testing.T) {
