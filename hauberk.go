@@ -59,15 +59,26 @@ func New(c Config, s *store.Store) (*Chain, error) {
 	if c.State != "" {
 		// Keys are made only where nothing else is wrong.
 		dry := c
-		dry.State, dry.Record, dry.Logger = "", nil, slog.New(slog.DiscardHandler)
-		if _, err := build(dry, nil, false); err != nil {
+		dry.Record, dry.Logger = nil, slog.New(slog.DiscardHandler)
+		if _, err := Try(dry); err != nil {
 			return nil, err
 		}
 	}
-	return build(c, s, false)
+	return build(c, s, use{})
 }
 
-func build(c Config, s *store.Store, unlistened bool) (*Chain, error) {
+// Try makes the chain as New does, but leaves no trace: the state directory is
+// neither made nor read, nor missed where it is not named yet. It is for who
+// wants to know the mistakes of a configuration; the chain is not to be served.
+func Try(c Config) (*Chain, error) {
+	c.State = ""
+	return build(c, nil, use{trial: true})
+}
+
+// use says what a chain is made for, where it is not served by our listener.
+type use struct{ trial, unlistened bool }
+
+func build(c Config, s *store.Store, u use) (*Chain, error) {
 	if c.HTTPS.Port == 0 {
 		c.HTTPS.Port = tlsPort(c.Listen)
 	}
@@ -93,8 +104,8 @@ func build(c Config, s *store.Store, unlistened bool) (*Chain, error) {
 	ch.harden.Own(headers.ReportPath)
 	ch.https = stand(j, top.HTTPS, func(h https.Config) (*https.Room, error) {
 		return https.New(h, https.Options{
-			Hosts: ch.sites.tlsNames(), Dir: c.State, Record: ch.events.record,
-			NoListener: unlistened || j.wrong[top.HTTPS] || c.Listen == NoListen, AllowLoopbackClear: true,
+			Hosts: ch.sites.tlsNames(), Dir: c.State, Record: ch.events.record, Trial: u.trial,
+			NoListener: u.unlistened || j.wrong[top.HTTPS] || c.Listen == NoListen, AllowLoopbackClear: true,
 			Clear: c.HTTP != "" || c.ProxyHTTP != "",
 		})
 	})
@@ -163,7 +174,7 @@ func (v *events) record(e guard.Event) {
 // on localhost, *.localhost, *.test and loopback addresses, where clear text
 // may pass. It has no check of the wire: that is Server's.
 func Protect(h http.Handler) http.Handler {
-	ch, err := build(Unmodified(""), nil, true)
+	ch, err := build(Unmodified(""), nil, use{unlistened: true})
 	if err != nil {
 		panic(err) // the one configuration that has no way to be wrong
 	}

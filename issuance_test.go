@@ -1,11 +1,40 @@
 package hauberk_test
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
-	"hauberk.dev/internal/attack"
+	"hauberk.dev"
 )
+
+// TestNewAsksForAStateDirectoryWhereCertificatesAreObtained holds that a
+// server which cannot keep accounts and keys fails before it listens, and that
+// who only tries a configuration needs none and makes none.
+func TestNewAsksForAStateDirectoryWhereCertificatesAreObtained(t *testing.T) {
+	c, _, err := hauberk.Parse("hauberk.yaml", []byte("https: {acme: {agreed: true}}\nsites: [{hosts: [shop.example.com], access: app, headers: compat}]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := hauberk.New(c, nil); err == nil || !strings.HasPrefix(err.Error(), "https.acme: needs a state directory") {
+		t.Errorf("New: got %v, want the state directory asked for", err)
+	}
+	if _, err := hauberk.Try(c); err != nil {
+		t.Errorf("Try: got %v, want the state directory not missed", err)
+	}
+	c.State = filepath.Join(t.TempDir(), "state")
+	if _, err := hauberk.Try(c); err != nil {
+		t.Errorf("Try with state: got %v", err)
+	}
+	if _, err := os.Stat(c.State); !os.IsNotExist(err) {
+		t.Errorf("got %v, want no directory made", err)
+	}
+	if _, err := hauberk.New(c, nil); err != nil {
+		t.Errorf("New with state: got %v", err)
+	}
+}
 
 // TestIssuanceSaysWhatIsAskedOfWhomAndWhereItIsSeen holds that nothing is said
 // where nobody has agreed, and that no challenge is promised without a listener.
@@ -32,7 +61,14 @@ func TestIssuanceSaysWhatIsAskedOfWhomAndWhereItIsSeen(t *testing.T) {
 			"shop.example.com", []string{"shop.example.com: from https://ca.test/dir, else https://other.test/dir", "HTTP-01 is not answered: http is not set", tls}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			chain := chainOf(t, &attack.Journal{}, row.yaml+"sites: [{hosts: ["+row.hosts+"], access: app, headers: compat}]\n")
+			c, _, err := hauberk.Parse("hauberk.yaml", []byte(row.yaml+"sites: [{hosts: ["+row.hosts+"], access: app, headers: compat}]\n"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			chain, err := hauberk.Try(c)
+			if err != nil {
+				t.Fatal(err)
+			}
 			if got := chain.Issuance(); !slices.Equal(got, row.want) {
 				t.Errorf("got %q, want %q", got, row.want)
 			}

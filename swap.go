@@ -86,12 +86,13 @@ func lasting(old, next *Config) error {
 
 // succeed takes over from the chain before what must go on: the journal with
 // its numbers, who holds how many connections, what every client has asked,
-// certificates and ticket keys. c is not served yet.
+// certificates and ticket keys, what browsers reported. c is not served yet.
 func (c *Chain) succeed(old *Chain) {
 	c.monitor = old.monitor
 	c.events.monitor = old.monitor
 	c.harden.Succeed(old.harden)
 	c.https.Succeed(old.https)
+	c.headers.Succeed(old.headers)
 	c.ratelimit.Succeed(old.ratelimit)
 }
 

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -160,19 +161,34 @@ func TestAReloadForgivesNobody(t *testing.T) {
 	}
 }
 
-// TestWhatARestartAloneCanChangeIsNamed tries to change each of it.
+// TestWhatARestartAloneCanChangeIsNamed tries to change each of it, and holds
+// the record of the decision to name each.
 func TestWhatARestartAloneCanChangeIsNamed(t *testing.T) {
+	record, err := os.ReadFile("docs/decisions/0005-reload.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const trusted = "trusted_proxies: [192.0.2.0/24]\n"
+	state := t.TempDir()
 	j := &attack.Journal{}
 	r := serveReloading(t, chainOf(t, j, oneSite), j, says("old"))
 	for _, c := range []struct{ change, want string }{
 		{"listen: :9443\n", `listen: changed from ":8443" to ":9443": this needs a restart`},
 		{"http: :9080\n", `http: changed from "" to ":9080": this needs a restart`},
+		{trusted + "proxy_http: 127.0.0.1:9081\n", `proxy_http: changed from "" to "127.0.0.1:9081": this needs a restart`},
+		{trusted + "proxy_protocol: true\n", `proxy_protocol: changed from "false" to "true": this needs a restart`},
+		{"state: " + state + "\n", `state: changed from "" to "` + state + `": this needs a restart`},
+		{"log_file: /var/log/x\n", `log_file: changed from "" to "/var/log/x": this needs a restart`},
+		{"log_size: 2MiB\n", `log_size: changed from "0B" to "2MiB": this needs a restart`},
 		{"log: text\n", `log: changed from "json" to "text": this needs a restart`},
 		{"monitor: {queue: 100}\n", "monitor: the section has changed: this needs a restart, since the journal and its listener go on"},
 	} {
 		err := r.Swap(chainOf(t, j, oneSite+c.change), says("new"))
 		if fmt.Sprint(err) != c.want {
 			t.Errorf("%s: got %v, want %s", strings.TrimSpace(c.change), err, c.want)
+		}
+		if key, _, _ := strings.Cut(c.want, ":"); !strings.Contains(string(record), "`"+key+"`") {
+			t.Errorf("docs/decisions/0005-reload.md: does not name `%s`", key)
 		}
 	}
 	if _, body := get(t, r.client(1), "/"); body != "old" {

@@ -82,7 +82,16 @@ func readAll(f *os.File, limit int64) ([]byte, error) {
 
 // build makes the chain and its gateway. Mistakes get the places of their keys.
 func (l loaded) build(s *store.Store) (*hauberk.Chain, http.Handler, error) {
-	chain, err := hauberk.New(l.Config, s)
+	return l.gate(hauberk.New(l.Config, s))
+}
+
+// try finds what build would find wrong, and makes no keys.
+func (l loaded) try() (*hauberk.Chain, error) {
+	chain, _, err := l.gate(hauberk.Try(l.Config))
+	return chain, err
+}
+
+func (l loaded) gate(chain *hauberk.Chain, err error) (*hauberk.Chain, http.Handler, error) {
 	if err != nil {
 		return nil, nil, l.locate(errors.Join(err, l.Reachable()))
 	}

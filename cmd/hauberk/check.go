@@ -46,13 +46,12 @@ func check(v voice, file, state string) error {
 		errs = append(errs, fmt.Errorf("state: %w", err))
 	}
 	errs = append(errs, checkLog(l.LogFile))
-	l.State = "" // a check makes no keys
 	said := packageWarnings(l)
 	if len(l.Sites) == 0 && len(written) == 0 {
 		said = append(said, "no site is configured: serve would refuse every request; `hauberk init` writes a file with one")
 	}
 	if readable(written) {
-		chain, _, err := l.build(nil)
+		chain, err := l.try()
 		errs = append(errs, err)
 		if chain != nil {
 			said = append(said, warnings(l, chain)...)

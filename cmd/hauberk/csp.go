@@ -9,14 +9,17 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -154,16 +157,16 @@ func compare(v voice, before, now headers.Lock) int {
 			tell(v.yellow("new, not to be pinned"), s)
 		}
 	}
-	for directive, list := range now.Sources {
-		for _, s := range list {
+	for _, directive := range slices.Sorted(maps.Keys(now.Sources)) {
+		for _, s := range now.Sources[directive] {
 			if !contains(before.Sources[directive], s) {
 				changed++
 				v.line("%s %s from %s", v.yellow("new source"), directive, s)
 			}
 		}
 	}
-	for directive, list := range before.Sources {
-		for _, s := range list {
+	for _, directive := range slices.Sorted(maps.Keys(before.Sources)) {
+		for _, s := range before.Sources[directive] {
 			if !contains(now.Sources[directive], s) {
 				v.line("not seen: %s from %s", directive, s)
 			}
@@ -242,7 +245,7 @@ func survey(ctx context.Context, v voice, site string, f cspFlags) (headers.Lock
 	if !f.plain {
 		o.Browser = findChromium()
 	}
-	if o.Client, o.Pins, err = trusting(start, f.state); err != nil {
+	if o.Client, o.Pins, err = trusting(ctx, start, f.state); err != nil {
 		return headers.Lock{}, err
 	}
 	how := "pages are fetched; no Chromium runs their scripts"
@@ -268,9 +271,12 @@ func survey(ctx context.Context, v voice, site string, f cspFlags) (headers.Lock
 	return l, nil
 }
 
+// handshakeTime bounds how long a site may take to show its certificate.
+const handshakeTime = 15 * time.Second
+
 // trusting returns a client that also trusts the local CA of a state
 // directory, and the pins by which the browser does so for this site alone.
-func trusting(start *url.URL, state string) (*http.Client, []string, error) {
+func trusting(ctx context.Context, start *url.URL, state string) (*http.Client, []string, error) {
 	if start.Scheme != "https" {
 		return nil, nil, nil
 	}
@@ -291,12 +297,14 @@ func trusting(start *url.URL, state string) (*http.Client, []string, error) {
 	if start.Port() == "" {
 		addr += ":443"
 	}
-	c, err := tls.Dial("tcp", addr, config)
+	shake, cancel := context.WithTimeout(ctx, handshakeTime)
+	defer cancel()
+	c, err := (&tls.Dialer{Config: config}).DialContext(shake, "tcp", addr)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", start, err)
 	}
 	defer c.Close()
-	sum := sha256.Sum256(c.ConnectionState().PeerCertificates[0].RawSubjectPublicKeyInfo)
+	sum := sha256.Sum256(c.(*tls.Conn).ConnectionState().PeerCertificates[0].RawSubjectPublicKeyInfo)
 	t := http.DefaultTransport.(*http.Transport).Clone()
 	t.TLSClientConfig = config
 	return &http.Client{Transport: t}, []string{base64.StdEncoding.EncodeToString(sum[:])}, nil

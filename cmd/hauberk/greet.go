@@ -9,6 +9,7 @@ import (
 
 	"hauberk.dev"
 	"hauberk.dev/guard/https"
+	"hauberk.dev/internal/owner"
 )
 
 // greet says, in a few lines, where Hauberk listens, what it guards, what is
@@ -75,7 +76,7 @@ func warnings(l loaded, chain *hauberk.Chain) []string {
 		}
 	}
 	if i, err := os.Stat(l.file); l.file != "" && err == nil {
-		if err := cmp.Or(ownOnly(l.file, i), ownFolders(l.file)); err != nil {
+		if err := cmp.Or(owner.Only(l.file, i), ownFolders(l.file)); err != nil {
 			all = append(all, "a reload would keep the old configuration: "+err.Error())
 		}
 	}

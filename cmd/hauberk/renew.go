@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"hauberk.dev"
+	"hauberk.dev/internal/owner"
 	"hauberk.dev/store"
 )
 
@@ -69,9 +70,7 @@ func (r *renewer) read() (loaded, *hauberk.Chain, error) {
 	if l.Listen == r.first.Listen {
 		l.Listen = r.listen
 	}
-	trial := l
-	trial.State = ""
-	if _, _, err := trial.build(nil); err != nil {
+	if _, err := l.try(); err != nil {
 		return l, nil, err
 	}
 	if l.State != r.first.State {
@@ -95,7 +94,7 @@ func loadOwn(file string) (loaded, error) {
 	defer f.Close()
 	i, err := f.Stat()
 	if err == nil {
-		err = ownOnly(file, i)
+		err = owner.Only(file, i)
 	}
 	if err == nil {
 		err = ownFolders(file)
@@ -142,17 +141,6 @@ func ownFolder(file, dir string) error {
 	}
 	if s, ok := i.Sys().(*syscall.Stat_t); ok && s.Uid != 0 && int(s.Uid) != os.Geteuid() {
 		return fmt.Errorf("%s can be replaced by user %d, to whom %s belongs", file, s.Uid, dir)
-	}
-	return nil
-}
-
-// ownOnly refuses a file that somebody else than root and this user can write.
-func ownOnly(file string, i os.FileInfo) error {
-	if i.Mode().Perm()&0o022 != 0 {
-		return fmt.Errorf("%s can be written by others (mode %04o): run chmod go-w on it", file, i.Mode().Perm())
-	}
-	if s, ok := i.Sys().(*syscall.Stat_t); ok && s.Uid != 0 && int(s.Uid) != os.Geteuid() {
-		return fmt.Errorf("%s belongs to user %d, who can write it: it must belong to root or to user %d, as whom serve runs", file, s.Uid, os.Geteuid())
 	}
 	return nil
 }

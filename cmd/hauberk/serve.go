@@ -143,9 +143,7 @@ func serve(c *cobra.Command, f *serveFlags) error {
 	if l.Logger, err = monitor.Logger(c.OutOrStdout(), l.Log); err != nil {
 		return usage{err}
 	}
-	trial := l
-	trial.State = ""
-	if _, _, err := trial.build(nil); err != nil {
+	if _, err := l.try(); err != nil {
 		return err
 	}
 	tty := openTerminal()

@@ -12,8 +12,10 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 
 	"hauberk.dev/internal/origin"
+	"hauberk.dev/internal/owner"
 )
 
 const (
@@ -174,29 +176,31 @@ func (l *Lock) policy() (string, error) {
 	return b.String(), nil
 }
 
-// learned returns the policy of the lock file name.
+// learned returns the policy of the lock file name. The file is judged and read
+// through one descriptor, so nobody puts another in its place between.
 func learned(name string) (string, error) {
 	if name == "" {
 		name = DefaultLock
 	}
-	i, err := os.Stat(name)
+	// A pipe without a writer would keep Open waiting for ever.
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, os.ErrNotExist) {
 		return "", fmt.Errorf("there is no file %q: run hauberk csp learn --lock %[1]q URL and review what it writes", name)
 	}
 	if err != nil {
 		return "", err
 	}
-	switch {
-	case !i.Mode().IsRegular():
-		return "", fmt.Errorf("%q is not a file", name)
-	case i.Mode().Perm()&0o022 != 0:
-		return "", fmt.Errorf("%q may be written by others (mode %04o): they could pin scripts of their own", name, i.Mode().Perm())
-	}
-	f, err := os.Open(name)
+	defer f.Close()
+	i, err := f.Stat()
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
+	if !i.Mode().IsRegular() {
+		return "", fmt.Errorf("%q is not a file", name)
+	}
+	if err := owner.Only(name, i); err != nil {
+		return "", fmt.Errorf("who writes the lock decides which scripts run: %w", err)
+	}
 	l, err := ReadLock(f)
 	if err != nil {
 		return "", fmt.Errorf("%q: %w", name, err)

@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"hauberk.dev/guard/headers"
 )
@@ -97,7 +99,7 @@ func TestALockThatIsWrongStopsTheStart(t *testing.T) {
 		{"unknown field", with(`"site"`, `"sight"`), 0o644},
 		{"behind the end", string(good) + "{}", 0o644},
 		{"EOF", "", 0o644},
-		{"may be written by others", string(good), 0o666},
+		{"lock can be written by others (mode 0666): run chmod go-w ", string(good), 0o666},
 		{"more than the 8192", string(crowd), 0o644},
 	} {
 		_, err := headers.New(headers.Config{Profile: "learned", Lock: write(t, []byte(c.text), c.mode)})
@@ -107,6 +109,62 @@ func TestALockThatIsWrongStopsTheStart(t *testing.T) {
 	}
 	if _, err := headers.New(headers.Config{Profile: "learned", Lock: filepath.Join(t.TempDir(), "none")}); err == nil || !strings.Contains(err.Error(), "run hauberk csp learn") {
 		t.Errorf("no file: got %v", err)
+	}
+}
+
+// TestALockOfAnotherUserStopsTheStart holds that an app which runs as a user
+// of its own, and writes beside its config, pins no script.
+func TestALockOfAnotherUserStopsTheStart(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("not root: no file can be given to another user")
+	}
+	l := example()
+	text, err := l.Text()
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := write(t, text, 0o644)
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(name, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, lock := range []string{name, link} { // a link is judged by what it leads to
+		if err := os.Chown(name, 0, -1); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := headers.New(headers.Config{Profile: "learned", Lock: lock}); err != nil {
+			t.Fatalf("%s of root: got %v, want it taken", lock, err)
+		}
+		if err := os.Chown(name, 65534, -1); err != nil {
+			t.Fatal(err)
+		}
+		_, err := headers.New(headers.Config{Profile: "learned", Lock: lock})
+		if want := "belongs to user 65534"; err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "chown 0 "+lock) {
+			t.Errorf("%s: got %v, want %q and the way out", lock, err, want)
+		}
+	}
+}
+
+func TestALockThatIsNoFileDoesNotHoldUpTheStart(t *testing.T) {
+	dir := t.TempDir()
+	pipe := filepath.Join(dir, "pipe")
+	if out, err := exec.Command("mkfifo", pipe).CombinedOutput(); err != nil {
+		t.Fatalf("mkfifo: %v %s", err, out)
+	}
+	for _, name := range []string{dir, pipe} {
+		done := make(chan error, 1)
+		go func() {
+			_, err := headers.New(headers.Config{Profile: "learned", Lock: name})
+			done <- err
+		}()
+		select {
+		case err := <-done:
+			if err == nil || !strings.Contains(err.Error(), "is not a file") {
+				t.Errorf("%s: got %v", name, err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%s: New waits", name)
+		}
 	}
 }
 

@@ -29,21 +29,47 @@ var reportRule = &guard.Rule{
 // next. The root puts it before the rooms that count what a client asks, since
 // a page can make a browser send many, and before those that want a token.
 func (r *Room) Reports(next http.Handler) http.Handler {
-	reports := guard.Check(r.reports.admit)(http.HandlerFunc(r.reports.take))
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		x := guard.From(req.Context())
 		if x.Path == ReportPath || x.Path == "" && req.URL.Path == ReportPath {
-			reports.ServeHTTP(w, req)
+			r.reports.serve(w, req)
 			return
 		}
 		next.ServeHTTP(w, req)
 	})
 }
 
+// Succeed goes on with what the room that stood before knows of reporters: a
+// reload gives nobody a new budget. The root calls it before r is served.
+func (r *Room) Succeed(old *Room) { r.reports = old.reports }
+
+// serve answers one request. No limit of another room stands before it, so each
+// pays here before anything is made of it, a refusal too. What is over the
+// budget is answered like a report and is only counted: an event for each would
+// be a way to fill the journal.
+func (s *reports) serve(w http.ResponseWriter, req *http.Request) {
+	x := guard.From(req.Context())
+	defer s.tell(x)
+	if err := admit(req); err != nil {
+		if !s.spend(x.Client, true) {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		if guard.Refuse(w, req, err) {
+			return
+		}
+	}
+	if !s.spend(x.Client, false) {
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	s.take(w, req)
+}
+
 // admit refuses what no browser would send here. A page can make a browser
 // report about itself to any address, so what does not come from a page of
 // this origin is not counted, and nothing that comes is believed.
-func (s *reports) admit(req *http.Request) error {
+func admit(req *http.Request) error {
 	if req.Method != http.MethodPost {
 		return reportRule.Deny("%s: reports are posted", req.Method).In("method").WithStatus(http.StatusMethodNotAllowed).With("Allow", http.MethodPost)
 	}
@@ -63,36 +89,52 @@ func (s *reports) admit(req *http.Request) error {
 	return nil
 }
 
-// take journals the reports of one request, as far as client and house have
-// any left. The answer is the same whatever became of them.
+// take journals the reports of one request. The answer is the same whatever
+// became of them.
 func (s *reports) take(w http.ResponseWriter, req *http.Request) {
 	x := guard.From(req.Context())
-	if s.spend(x.Client) {
-		body, err := io.ReadAll(io.LimitReader(req.Body, maxReport+1))
-		var tooLarge *http.MaxBytesError
-		switch {
-		case len(body) > maxReport || errors.As(err, &tooLarge):
-			guard.Refuse(w, req, reportRule.Deny("a report of more than %d bytes", maxReport).In("body").WithStatus(http.StatusRequestEntityTooLarge))
-			return
-		case err != nil:
-			guard.Refuse(w, req, err)
-			return
-		}
-		found, err := parseReports(body, req.Host)
-		if err != nil {
-			guard.Refuse(w, req, reportRule.Deny("%w", err).In("body"))
-			return
-		}
-		for _, v := range found {
-			s.note(x, v)
-		}
+	found, err := read(req)
+	if err != nil && guard.Refuse(w, req, err) {
+		return
+	}
+	for _, v := range found {
+		s.note(x, v)
 	}
 	w.WriteHeader(http.StatusNoContent)
 }
 
+// read returns what the body reports.
+func read(req *http.Request) ([]violation, error) {
+	body, err := io.ReadAll(io.LimitReader(req.Body, maxReport+1))
+	var tooLarge *http.MaxBytesError
+	if len(body) > maxReport || errors.As(err, &tooLarge) {
+		return nil, reportRule.Deny("a report of more than %d bytes", maxReport).In("body").WithStatus(http.StatusRequestEntityTooLarge)
+	}
+	if err != nil {
+		return nil, err
+	}
+	found, err := parseReports(body, req.Host)
+	if err != nil {
+		return nil, reportRule.Deny("%w", err).In("body")
+	}
+	return found, nil
+}
+
+// tell journals how much was left out. The counts are of all clients; the event
+// names the one whose request came after.
+func (s *reports) tell(x *guard.Exchange) {
+	o, ok := s.due()
+	if !ok {
+		return
+	}
+	e := reportRule.Noted("over the budget, and told by no other event: %d requests and %d reports of all clients", o.requests, o.reports)
+	e.Attrs = []slog.Attr{slog.Int("requests", o.requests), slog.Int("reports", o.reports)}
+	x.Emit(e)
+}
+
 // note journals v unless an equal one was journalled within the hour.
 func (s *reports) note(x *guard.Exchange, v violation) {
-	before, fresh := s.first(x.Route.N, v)
+	before, fresh := s.first(x.Client, x.Route.N, v)
 	if !fresh {
 		return
 	}

@@ -15,12 +15,15 @@ import (
 	"hauberk.dev/guard/headers"
 )
 
-// reporter posts reports to a room and keeps the events.
+// reporter posts reports to a room and keeps the events; those that say what
+// was left out are only summed.
 type reporter struct {
-	t      *testing.T
-	h      http.Handler
-	client string
-	events []guard.Event
+	t                 *testing.T
+	h                 http.Handler
+	client            string
+	events            []guard.Event
+	requests, reports int64 // left out
+	notes             int   // that say so
 }
 
 func newReporter(t *testing.T) *reporter {
@@ -35,13 +38,33 @@ func newReporter(t *testing.T) *reporter {
 
 func (p *reporter) post(kind, body string) int {
 	p.t.Helper()
-	r := httptest.NewRequest("POST", "https://own.example"+headers.ReportPath, strings.NewReader(body))
-	r.Header.Set("Content-Type", kind)
-	x := &guard.Exchange{Secure: true, Path: headers.ReportPath, Route: &guard.Route{}, Client: netip.MustParseAddr(p.client),
-		Sink: func(e guard.Event) { p.events = append(p.events, e) }}
+	return p.send("POST", http.Header{"Content-Type": {kind}}, body)
+}
+
+func (p *reporter) send(method string, h http.Header, body string) int {
+	p.t.Helper()
+	r := httptest.NewRequest(method, "https://own.example"+headers.ReportPath, strings.NewReader(body))
+	r.Header = h
+	x := &guard.Exchange{Secure: true, Path: headers.ReportPath, Route: &guard.Route{}, Client: netip.MustParseAddr(p.client), Sink: p.record}
 	w := httptest.NewRecorder()
 	p.h.ServeHTTP(w, r.WithContext(guard.With(r.Context(), x)))
 	return w.Code
+}
+
+func (p *reporter) record(e guard.Event) {
+	if !strings.HasPrefix(e.Detail, "over the budget") {
+		p.events = append(p.events, e)
+		return
+	}
+	p.notes++
+	for _, a := range e.Attrs {
+		switch a.Key {
+		case "requests":
+			p.requests += a.Value.Int64()
+		case "reports":
+			p.reports += a.Value.Int64()
+		}
+	}
 }
 
 func old(page, blocked string) string {
@@ -129,16 +152,106 @@ func TestReportsOfOneClientAndOfAllAreBounded(t *testing.T) {
 	})
 }
 
-func TestKindsOfReportAreBounded(t *testing.T) {
+// TestRefusalsAtTheReportPathArePaced holds that who asks there what no
+// browser does fills no journal, and takes nothing from his browser's reports.
+func TestRefusalsAtTheReportPathArePaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newReporter(t)
+		refused := map[int]int{}
+		for range 1500 {
+			refused[p.send("GET", http.Header{}, "")]++
+		}
+		if refused[405] != 30 || refused[204] != 1470 || len(p.events) != 30 {
+			t.Errorf("got %v and %d events, want 30 refusals that are told", refused, len(p.events))
+		}
+		p.events = nil
+		for i := range 30 {
+			p.post("application/csp-report", old(fmt.Sprintf("https://own.example/%d", i), "inline"))
+		}
+		if len(p.events) != 30 {
+			t.Errorf("got %d events of reports after a flood of refusals, want 30", len(p.events))
+		}
+		time.Sleep(time.Minute)
+		p.send("GET", http.Header{}, "")
+		if p.requests != 1470 || p.notes != 2 {
+			t.Errorf("got %d requests told in %d events, want all 1470 in two", p.requests, p.notes)
+		}
+		p.events = nil
+		for i := range 5000 {
+			p.client = fmt.Sprintf("10.0.%d.%d", i/250, i%250)
+			p.post("text/plain", "")
+		}
+		if len(p.events) != 299 { // one went to the GET above
+			t.Errorf("all clients at once: got %d events, want 299", len(p.events))
+		}
+	})
+}
+
+func TestAReloadGivesReportersNoNewBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		old, err := headers.New(headers.Config{Profile: "compat"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := newReporter(t)
+		p.h = old.Reports(nil)
+		for range 30 {
+			p.send("GET", http.Header{}, "")
+		}
+		next, err := headers.New(headers.Config{Profile: "compat"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		next.Succeed(old)
+		p.h = next.Reports(nil)
+		if code := p.send("GET", http.Header{}, ""); code != 204 || len(p.events) != 30 {
+			t.Errorf("got %d and %d events after a reload, want the budget still spent", code, len(p.events))
+		}
+	})
+}
+
+// TestInventedKindsOfReportKeepNoRealOneOut fills the table from one client,
+// then from many, and has a browser report what it found meanwhile.
+func TestInventedKindsOfReportKeepNoRealOneOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newReporter(t)
+		real := func(n int) int {
+			p.client, p.events = "192.0.2.9", nil
+			p.post("application/csp-report", old(fmt.Sprintf("https://own.example/real/%d", n), "inline"))
+			return len(p.events)
+		}
+		for i := range 1800 { // an hour at the pace of one client
+			p.client = "192.0.2.66"
+			p.post("application/csp-report", old(fmt.Sprintf("https://own.example/%d", i), "inline"))
+			time.Sleep(2 * time.Second)
+		}
+		if got := len(p.events); got < 64 || got > 128 {
+			t.Errorf("one client: got %d events in an hour, want its share of 64 at once and 64 more", got)
+		}
+		told := len(p.events)
+		if real(1) != 1 {
+			t.Error("a real report is dropped after an hour of invented ones")
+		}
+		time.Sleep(time.Minute)
+		real(2)
+		if p.reports != int64(1800-told) {
+			t.Errorf("got %d reports told as left out, want %d", p.reports, 1800-told)
+		}
+		p.events = nil
 		for i := range 3000 {
 			p.client = fmt.Sprintf("10.1.%d.%d", i/250, i%250)
-			p.post("application/csp-report", old(fmt.Sprintf("https://own.example/%d", i), "inline"))
+			p.post("application/csp-report", old(fmt.Sprintf("https://own.example/many/%d", i), "inline"))
 			time.Sleep(time.Second)
 		}
-		if len(p.events) != 1024 {
-			t.Errorf("got %d events within an hour, want 1024", len(p.events))
+		if got := len(p.events); got < 1024 || got > 1024+1500+1 {
+			t.Errorf("many clients: got %d events in 50 minutes, want 1024 and one more in two seconds", got)
+		}
+		time.Sleep(2 * time.Second)
+		if real(3) != 1 {
+			t.Error("a real report is dropped while the table is full")
+		}
+		if real(3) != 0 {
+			t.Error("the report is journalled twice")
 		}
 	})
 }

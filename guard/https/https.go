@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -71,8 +72,12 @@ type Options struct {
 	// "*.localhost", "127.0.0.1", "127.0.0.0/8". The star stands for one label or
 	// more.
 	Hosts []string
-	// Dir holds the local authority; "" keeps it in memory.
+	// Dir holds the local authority, and what is obtained; "" keeps the authority
+	// in memory and obtains nothing.
 	Dir string
+	// Trial says that the room is made to find mistakes, without the directory
+	// that it will have: it is not missed.
+	Trial bool
 	// NoListener says that TLS ends elsewhere, at the caller's own listener or at
 	// a trusted proxy: no name needs a certificate here, and none is made.
 	NoListener bool
@@ -182,6 +187,9 @@ func (r *Room) cover(authorities []acme.Authority) error {
 			errs = append(errs, fmt.Errorf("https.certificates: no certificate covers %s: "+
 				"list its files as {cert, key}, have one obtained by https.acme, or serve a name under .localhost or .test", p.text))
 		}
+	}
+	if len(public) > 0 && r.o.Dir == "" && !r.o.Trial {
+		errs = append(errs, fmt.Errorf("https.acme: needs a state directory for the accounts and keys of %s: set state", strings.Join(public, ", ")))
 	}
 	if len(errs) == 0 && len(public) > 0 {
 		r.openACME(authorities, public)

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"io"
 	"io/fs"
 	"net"
@@ -162,6 +163,126 @@ func TestAnAuthorityThatIsDownLeavesTheOldCertificate(t *testing.T) {
 	})
 }
 
+// TestABrokenFileCostsNoNameItsCertificate breaks each of the files that lie
+// in the state directory, as a full disk, a careless restore or a hand does.
+func TestABrokenFileCostsNoNameItsCertificate(t *testing.T) {
+	p := openPebble(t, 90*day)
+	names := []string{"meta.example.com", "cert.example.com", "key.example.com", "other.example.com", "folder.example.com", "whole.example.com"}
+	dir := t.TempDir()
+	s := openSite(t, dir, false, names, p)
+	first := map[string]*x509.Certificate{}
+	for _, name := range names {
+		eventually(t, "a certificate for "+name, 40*time.Second, func() bool { first[name] = p.leaf(name); return first[name] != nil })
+	}
+	s.stop()
+	file := func(name, ext string) string {
+		found, _ := filepath.Glob(filepath.Join(dir, "acme", "certificates", "*", name, name+ext))
+		if len(found) != 1 {
+			t.Fatalf("got the files %v of %s", found, name)
+		}
+		return found[0]
+	}
+	copied := func(from, to string) {
+		text, err := os.ReadFile(from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, to, text)
+	}
+	if err := os.Truncate(file("meta.example.com", ".json"), 10); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, file("cert.example.com", ".crt"), nil)
+	copied(file("whole.example.com", ".key"), file("key.example.com", ".key"))
+	copied(file("whole.example.com", ".key"), file("other.example.com", ".key"))
+	copied(file("whole.example.com", ".crt"), file("other.example.com", ".crt"))
+	if err := errors.Join(os.Remove(file("folder.example.com", ".json")), os.Mkdir(filepath.Join(filepath.Dir(file("folder.example.com", ".key")), "folder.example.com.json"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	accounts, _ := filepath.Glob(filepath.Join(dir, "acme", "accounts", "*.json"))
+	if len(accounts) != 1 {
+		t.Fatalf("got the accounts %v", accounts)
+	}
+	writeFile(t, accounts[0], []byte("{"))
+	s = openSite(t, dir, false, names, p)
+	eventually(t, "the certificate that is whole", 10*time.Second, func() bool {
+		c := p.leaf("whole.example.com")
+		return c != nil && c.Equal(first["whole.example.com"])
+	})
+	for _, name := range names[:5] {
+		eventually(t, "another certificate for "+name, 40*time.Second, func() bool {
+			c := p.leaf(name)
+			return c != nil && c.VerifyHostname(name) == nil && !c.Equal(first[name])
+		})
+		if s.journal.count("https.acme failed "+name+": ") == 0 || s.journal.count(name+".broken-") != 1 {
+			t.Errorf("%s: got %q, want it told what was put aside", name, s.journal.texts())
+		}
+		if aside, _ := filepath.Glob(filepath.Join(dir, "acme", "certificates", "*", name+".broken-*")); len(aside) != 1 {
+			t.Errorf("%s: got %v put aside, want one folder", name, aside)
+		}
+	}
+	if aside, _ := filepath.Glob(filepath.Join(dir, "acme", "accounts", "*.broken-*")); len(aside) != 1 {
+		t.Errorf("got %v, want the account put aside", aside)
+	}
+	// A file that breaks while the room is at work is found too.
+	if err := os.Truncate(file("whole.example.com", ".json"), 10); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the file made anew", 40*time.Second, func() bool {
+		found, _ := filepath.Glob(filepath.Join(dir, "acme", "certificates", "*", "whole.example.com", "*.json"))
+		return s.journal.count("whole.example.com.broken-") == 1 && len(found) == 1
+	})
+	if c := p.leaf("whole.example.com"); c == nil {
+		t.Error("got no certificate meanwhile, want the one in memory")
+	}
+}
+
+// TestANameThatFailsIsTriedAgain holds that the next attempt follows by itself.
+func TestANameThatFailsIsTriedAgain(t *testing.T) {
+	p := openPebble(t, 90*day)
+	p.down.Store(true)
+	s := openSite(t, t.TempDir(), false, []string{"again.example.com"}, p)
+	eventually(t, "two attempts", 20*time.Second, func() bool {
+		return s.journal.count("https.acme failed again.example.com: ") > 1 && s.journal.count("the next attempt follows in") > 1
+	})
+	p.down.Store(false)
+	eventually(t, "a certificate", 30*time.Second, func() bool { return p.leaf("again.example.com") != nil })
+}
+
+// TestAReloadLeavesNoNameWithoutACertificate shakes hands all the time while
+// one room takes the place of another.
+func TestAReloadLeavesNoNameWithoutACertificate(t *testing.T) {
+	p := openPebble(t, 90*day)
+	names := []string{"a.example.com", "b.example.com"}
+	dir := t.TempDir()
+	s := openSite(t, dir, false, names, p)
+	for _, name := range names {
+		eventually(t, "a certificate for "+name, 40*time.Second, func() bool { return p.leaf(name) != nil })
+	}
+	config := https.Config{ACME: https.ACME{Agreed: true, Authorities: []https.Authority{p.Authority}}}
+	room := s.Room
+	for range 20 {
+		next := newRoom(t, config, https.Options{Hosts: names, Dir: dir, Renew: time.Minute})
+		next.Succeed(room)
+		room = next
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- next.Principle().Run(ctx) }()
+		for end := time.Now().Add(100 * time.Millisecond); time.Now().Before(end); {
+			for _, name := range names {
+				if c, err := next.TLS().GetCertificate(&tls.ClientHelloInfo{ServerName: name, SupportedVersions: []uint16{tls.VersionTLS13},
+					CipherSuites: []uint16{tls.TLS_AES_128_GCM_SHA256}, SignatureSchemes: []tls.SignatureScheme{tls.ECDSAWithP256AndSHA256}}); c == nil {
+					t.Fatalf("%s has no certificate during a reload: %v", name, err)
+				}
+			}
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestTheSecondAuthorityIsAskedWhenTheFirstIsDown(t *testing.T) {
 	first, second := openPebble(t, 90*day), openPebble(t, 90*day)
 	first.down.Store(true)
@@ -312,8 +433,10 @@ func TestMistakesAboutAuthoritiesStopTheStart(t *testing.T) {
 			t.Errorf("%+v: got %v, want %q", row.c, err, row.want)
 		}
 	}
-	r := newRoom(t, https.Config{ACME: https.ACME{Agreed: true}}, https.Options{Hosts: []string{"shop.example.com"}})
-	if err := r.Principle().Run(t.Context()); err == nil || !strings.Contains(err.Error(), "https.acme: needs a state directory") {
+	public := https.Options{Hosts: []string{"shop.example.com"}}
+	if _, err := https.New(https.Config{ACME: https.ACME{Agreed: true}}, public); err == nil || !strings.Contains(err.Error(), "https.acme: needs a state directory") {
 		t.Errorf("got %v, want the state directory asked for", err)
 	}
+	public.Trial = true
+	newRoom(t, https.Config{ACME: https.ACME{Agreed: true}}, public)
 }

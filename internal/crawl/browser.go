@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -272,7 +273,9 @@ func (b *browser) look(ctx context.Context, address string) (*seen, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s, json.Unmarshal([]byte(value.Result.Value), s)
+	// An event that was being read when the page was closed still adds to s.
+	final := &seen{loads: slices.Clone(s.loads)}
+	return final, json.Unmarshal([]byte(value.Result.Value), final)
 }
 
 // follow notes what a page loads, and says when it has loaded.

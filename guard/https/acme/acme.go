@@ -10,6 +10,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net/http"
 	"path/filepath"
@@ -54,11 +55,19 @@ type Options struct {
 type Keeper struct {
 	o       Options
 	answers *answers
-	cache   atomic.Pointer[certmagic.Cache]
+	// caches are its own, and those of the Keepers before until it has looked at
+	// every name once.
+	caches atomic.Pointer[[]*certmagic.Cache]
 }
+
+// maxCaches bounds those that stand in, if reload follows reload.
+const maxCaches = 4
 
 // New makes a Keeper.
 func New(o Options) *Keeper {
+	if o.Check == 0 {
+		o.Check = certmagic.DefaultRenewCheckInterval
+	}
 	return &Keeper{o: o, answers: &answers{http: map[answer]string{}, tls: map[string]*proof{}}}
 }
 
@@ -72,17 +81,17 @@ func (k *Keeper) Directories() []string {
 }
 
 // Succeed shows the certificates of the Keeper that stood before, and answers
-// the challenges open there, until Run has read the storage. It is called
+// the challenges open there, until Run has looked at every name. It is called
 // before anything else of k.
 func (k *Keeper) Succeed(old *Keeper) {
-	k.cache.Store(old.cache.Load())
+	k.caches.Store(old.caches.Load())
 	k.answers = old.answers
 }
 
 // Run obtains and renews until ctx is done.
 func (k *Keeper) Run(ctx context.Context) error {
 	if k.o.Dir == "" {
-		return fmt.Errorf("https.acme: needs a state directory for accounts and keys")
+		return errors.New("https.acme: a chain that was only tried obtains nothing")
 	}
 	log := logger(k.o.Failed)
 	var config *certmagic.Config
@@ -100,11 +109,24 @@ func (k *Keeper) Run(ctx context.Context) error {
 	}
 	config = certmagic.New(cache, template)
 	made.Done()
-	if err := config.ManageAsync(ctx, k.o.Names); err != nil {
-		return fmt.Errorf("https.acme: %w", err)
+	caches := []*certmagic.Cache{cache}
+	if before := k.caches.Load(); before != nil {
+		caches = append(caches, (*before)[:min(len(*before), maxCaches-1)]...)
 	}
-	k.cache.Store(cache) // with all that the storage holds: until now the Keeper before may have stood in
+	k.caches.Store(&caches)
+	var all, begun sync.WaitGroup
+	begun.Add(len(k.o.Names))
+	for _, name := range k.o.Names {
+		all.Go(func() { k.keep(ctx, config, name, begun.Done) })
+	}
+	all.Go(func() {
+		begun.Wait()
+		if ctx.Err() == nil {
+			k.caches.Store(&[]*certmagic.Cache{cache})
+		}
+	})
 	<-ctx.Done()
+	all.Wait()
 	return nil
 }
 
@@ -118,10 +140,19 @@ func (k *Keeper) event(_ context.Context, event string, data map[string]any) err
 // Certificates returns those that stand for name, the one that lasts longest
 // first.
 func (k *Keeper) Certificates(name string) []*tls.Certificate {
-	cache := k.cache.Load()
-	if cache == nil {
+	caches := k.caches.Load()
+	if caches == nil {
 		return nil
 	}
+	for _, cache := range *caches {
+		if all := held(cache, name); len(all) > 0 {
+			return all
+		}
+	}
+	return nil
+}
+
+func held(cache *certmagic.Cache, name string) []*tls.Certificate {
 	var all []*tls.Certificate
 	for _, c := range cache.AllMatchingCertificates(name) {
 		if c.Leaf == nil {

@@ -34,11 +34,11 @@ type issuer struct {
 	k       *Keeper
 	name    string // of its files: host and path of the directory
 	client  *acmez.Client
-	storage certmagic.Storage
+	storage *certmagic.FileStorage
 	mu      sync.Mutex // of the account
 }
 
-func newIssuer(k *Keeper, a Authority, storage certmagic.Storage) *issuer {
+func newIssuer(k *Keeper, a Authority, storage *certmagic.FileStorage) *issuer {
 	transport := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, TLSHandshakeTimeout: askTime,
 		TLSClientConfig: &tls.Config{RootCAs: a.Roots, MinVersion: tls.VersionTLS12},
@@ -152,19 +152,24 @@ func (i *issuer) account(ctx context.Context) (acme.Account, error) {
 		Key     []byte       `json:"key"`
 	}
 	text, err := i.storage.Load(ctx, i.accountFile())
-	if err == nil {
-		if err := json.Unmarshal(text, &kept); err != nil {
-			return acme.Account{}, fmt.Errorf("read the account: %w", err)
-		}
-		key, err := x509.ParseECPrivateKey(kept.Key)
-		if err != nil {
-			return acme.Account{}, fmt.Errorf("read the account: %w", err)
-		}
-		kept.Account.PrivateKey = key
-		return kept.Account, nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
 		return acme.Account{}, fmt.Errorf("read the account: %w", err)
+	default:
+		var key *ecdsa.PrivateKey
+		err := json.Unmarshal(text, &kept)
+		if err == nil {
+			key, err = x509.ParseECPrivateKey(kept.Key)
+		}
+		if err == nil {
+			kept.Account.PrivateKey = key
+			return kept.Account, nil
+		}
+		// No name would ever get a certificate with it.
+		if err := i.k.rename(i.storage.Filename(i.accountFile()), fmt.Errorf("account with %s: %w", i.name, err)); err != nil {
+			return acme.Account{}, err
+		}
 	}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
