@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"reflect"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -29,6 +31,43 @@ func limited(t *testing.T) http.Handler {
 		t.Fatal(err)
 	}
 	return chain.Protect(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok") }))
+}
+
+// TestARateIsJudgedLevelByLevel writes rates on levels above each other, as a
+// file does.
+func TestARateIsJudgedLevelByLevel(t *testing.T) {
+	per := func(n int) ratelimit.Rate { return ratelimit.Rate{Limit: n, Per: time.Minute, Burst: n} }
+	for _, c := range []struct {
+		top, site, route string
+		want             ratelimit.Config
+		wrong            string
+	}{
+		{"{safe: 5/min, unsafe: 6/min}", "{}", "7/min", ratelimit.Config{Rate: per(7)}, ""},
+		{"{safe: 5/min, unsafe: 6/min}", "7/min", "{cost: 2}", ratelimit.Config{Rate: per(7), Cost: 2}, ""},
+		{"7/min", "{}", "{unsafe: 6/min}", ratelimit.Config{Safe: per(7), Unsafe: per(6)}, ""},
+		{"7/min", "{safe: 5/min}", "{unsafe: 6/min}", ratelimit.Config{Safe: per(5), Unsafe: per(6)}, ""},
+		{"7/min", "{safe: 5/min}", "8/min", ratelimit.Config{Rate: per(8)}, ""},
+		{"{safe: 5/min}", "{}", "{unsafe: 6/min}", ratelimit.Config{Safe: per(5), Unsafe: per(6)}, ""},
+		{"{}", "{}", "{rate: 7/min, safe: 5/min}", ratelimit.Config{}, "sites[0].routes[0].ratelimit.safe: ratelimit.rate stands for all methods"},
+		{"{rate: 7/min, unsafe: 5/min}", "{}", "{}", ratelimit.Config{}, "ratelimit.unsafe: ratelimit.rate stands for all methods"},
+	} {
+		src := fmt.Sprintf("ratelimit: %s\nsites:\n- access: app\n  ratelimit: %s\n  routes: [{on: /a, ratelimit: %s}]\n", c.top, c.site, c.route)
+		config, _, err := hauberk.Parse("f", []byte(src))
+		if err != nil {
+			t.Fatal(err)
+		}
+		config.Logger = slog.New(slog.DiscardHandler)
+		_, err = hauberk.New(config, nil)
+		if c.wrong != "" {
+			if err == nil || !strings.HasPrefix(err.Error(), c.wrong) {
+				t.Errorf("%q: got %v, want %s", src, err, c.wrong)
+			}
+			continue
+		}
+		if got := *config.Sites[0].Routes[0].RateLimit; err != nil || !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%q: got %+v, %v; want %+v", src, got, err, c.want)
+		}
+	}
 }
 
 // TestNoHeaderAndNoNotationMakesAnotherClient asks through the whole chain, as

@@ -27,6 +27,10 @@ var files embed.FS
 
 // Config is the ratelimit section. Its zero value is the documented default
 // of every key: a cold page of an office behind one address passes.
+//
+// In Go a Config is a level of its own, complete as it stands: what it leaves
+// out is the default, not what the level above says, and Rate beside Safe or
+// Unsafe is a mistake. Only in a file does a level begin as the one above.
 type Config struct {
 	// Rate limits all methods together, "600/min" or "600/min burst 100"; per
 	// s, min, h or d; without a burst as many at once as in a period. It stands
@@ -66,6 +70,19 @@ var denied = &guard.Rule{
 	Title: "requests from this address are refused",
 	Fix:   "take the client's prefix out of ratelimit.deny",
 	CWE:   284,
+}
+
+// Settle makes what a level of a file inherits give way to the keys that it
+// writes, before they are set. A rate stands in place of safe and unsafe; a
+// level that names one of these under a rate keeps the rate for the other, so
+// that naming one never loosens the other.
+func (c *Config) Settle(written func(key string) bool) {
+	switch {
+	case written("rate"):
+		c.Safe, c.Unsafe = Rate{}, Rate{}
+	case c.Rate != (Rate{}) && (written("safe") || written("unsafe")):
+		c.Safe, c.Unsafe, c.Rate = c.Rate, c.Rate, Rate{}
+	}
 }
 
 // Options are what the root hands over.
@@ -145,7 +162,7 @@ func (r *Room) compile(n int) error {
 		}
 	}
 	if c.Rate != (Rate{}) {
-		rt.safe = policyOf("all", c.Rate, c.Cost, rt.place.Name, safe)
+		rt.safe = policyOf(all, c.Rate, c.Cost, rt.place.Name, safe)
 		rt.unsafe = rt.safe
 	} else {
 		rt.safe = policyOf("safe", c.Safe, c.Cost, rt.place.Name, safe)
