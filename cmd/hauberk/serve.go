@@ -181,7 +181,8 @@ func serve(c *cobra.Command, f *serveFlags) error {
 	if f.watching, err = observe(l.State, watch, time.Now()); err != nil {
 		return err
 	}
-	r := &renewer{c: c, flags: f, first: l, store: db.Store(), said: serving{Process: os.Getpid()}}
+	s := kept(db)
+	r := &renewer{c: c, flags: f, first: l, store: s, said: serving{Process: os.Getpid()}}
 	if open.secure != nil {
 		l.Listen = open.secure.Addr().String() // redirects name the real port
 	}
@@ -189,7 +190,7 @@ func serve(c *cobra.Command, f *serveFlags) error {
 	if err := f.watching.apply(&l, time.Now()); err != nil {
 		return err
 	}
-	chain, app, err := l.build(db.Store())
+	chain, app, err := l.build(s)
 	if err != nil {
 		return err
 	}

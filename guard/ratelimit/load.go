@@ -33,11 +33,9 @@ const (
 )
 
 // loadKey names what is counted together: the requests to one app under one
-// cap.
-type loadKey struct {
-	app   string
-	owner int
-}
+// cap. It must mean the same after a reload that inserts a route, so the level
+// that set the cap stands there by its name.
+type loadKey struct{ app, owner string }
 
 // load counts the requests that wait for one app: from the end of the request
 // to the head of its answer, so neither uploads, nor downloads, streams and

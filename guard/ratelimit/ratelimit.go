@@ -87,7 +87,9 @@ func (c *Config) Settle(written func(key string) bool) {
 
 // Options are what the root hands over.
 type Options struct {
-	// Buckets keep the rates; nil means memory.
+	// Buckets keep the rates; nil means memory. Those of another machine, or of
+	// another process, are asked with a bounded patience, and this instance's
+	// memory stands in for them.
 	Buckets store.Buckets
 }
 
@@ -96,6 +98,7 @@ type Room struct {
 	routes []*route
 	loads  map[loadKey]*load
 	local  store.Buckets
+	given  bool          // local was handed over
 	shared store.Buckets // nil: only local
 	told   atomic.Int64  // when a failure of shared was journalled last
 }
@@ -107,7 +110,7 @@ type route struct {
 	allow, deny  prefixes
 	safe, unsafe *policy
 	load         *load
-	owner        int // of the concurrency: the level that set it
+	owner        string // of the concurrency: the name of the level that set it
 }
 
 // Place says where a route stands. Two levels that set the same limit share
@@ -123,7 +126,12 @@ type Place struct {
 
 // New checks c, the settings of every route that says nothing else.
 func New(c Config, o Options) (*Room, error) {
-	r := &Room{loads: map[loadKey]*load{}, local: store.NewBuckets(), shared: o.Buckets}
+	r := &Room{loads: map[loadKey]*load{}}
+	if r.given = store.InMemory(o.Buckets); r.given {
+		r.local = o.Buckets
+	} else {
+		r.local, r.shared = store.NewBuckets(), o.Buckets
+	}
 	return r, r.Route(0, c)
 }
 
@@ -152,7 +160,7 @@ func (r *Room) compile(n int) error {
 		above = r.routes[rt.place.Above]
 	}
 	rt.allow, rt.deny = prefixesOf(c.Allow), prefixesOf(c.Deny)
-	rt.owner = n
+	rt.owner = rt.place.Name
 	var safe, unsafe *policy
 	if above != nil {
 		rt.deny.add(above.deny)
@@ -242,10 +250,12 @@ func (r *Room) Principle() *guard.Principle {
 }
 
 // Succeed goes on with the buckets of the room that stood before, at a reload,
-// and with what is known of the load where the cap is the same. The root calls
-// it before r sees its first request.
+// unless others were handed over, and with what is known of the load where the
+// cap is the same. The root calls it before r sees its first request.
 func (r *Room) Succeed(old *Room) {
-	r.local = old.local
+	if !r.given {
+		r.local = old.local
+	}
 	for key, l := range old.loads {
 		if mine := r.loads[key]; mine != nil && mine.top == l.top {
 			r.loads[key] = l
