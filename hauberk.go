@@ -54,7 +54,9 @@ type Chain struct {
 // New builds the chain. It validates everything and reports every mistake at
 // once, each with the path of its key: "csrf.trusted_origins[2]: …". State is
 // kept in s; nil is memory, which ends with the process. The journal needs
-// Config.State too, where its keys are: without, it is in memory.
+// Config.State too, where its keys are: without, it is in memory. The Buckets
+// are asked for every request: those that several instances share make their
+// limits one, and others are best in memory, store.NewBuckets.
 func New(c Config, s *store.Store) (*Chain, error) {
 	if c.State != "" {
 		// Keys are made only where nothing else is wrong.
@@ -110,7 +112,11 @@ func build(c Config, s *store.Store, u use) (*Chain, error) {
 		})
 	})
 	ch.ratelimit = stand(j, top.RateLimit, func(r ratelimit.Config) (*ratelimit.Room, error) {
-		return ratelimit.New(r, ratelimit.Options{})
+		var o ratelimit.Options
+		if s != nil {
+			o.Buckets = s.Buckets
+		}
+		return ratelimit.New(r, o)
 	})
 	ch.csrf = stand(j, top.CSRF, csrf.New)
 	j.found(ch.furnish(j.wrong))

@@ -12,7 +12,7 @@ import (
 
 // Notes says in words what the configuration weakens, for the start and for
 // every audit: what the rooms find weaker than their defaults, level by level,
-// what a site leaves to the app, and every exception.
+// what a site leaves to the app, who is believed, and every exception.
 func (c *Chain) Notes() []string {
 	var notes []string
 	for i := range c.config.Sites {
@@ -24,6 +24,9 @@ func (c *Chain) Notes() []string {
 		if s.MethodOverride != "" {
 			notes = append(notes, fmt.Sprintf("%s: method_override: %s — a POST may name another method there", who, s.MethodOverride))
 		}
+	}
+	if who, _ := c.Believed(); who != "" {
+		notes = append(notes, "trusted_proxies: "+who)
 	}
 	notes = append(notes, named("monitor", c.config.Monitor.Weakened())...)
 	for n, s := range c.sites.sections {

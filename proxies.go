@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/http"
 	"net/netip"
@@ -29,6 +30,9 @@ func compileProxies(c *Config) (prefixes, error) {
 			errs = append(errs, fmt.Errorf("trusted_proxies[%d]: %s: has bits behind its length: want %s", i, p, p.Masked()))
 		}
 	}
+	if len(errs) == 0 && everybody(c.Proxies) {
+		errs = append(errs, fmt.Errorf("trusted_proxies: %s: together they are half of all addresses or more: strangers would be believed: name the proxies", prefixes(c.Proxies)))
+	}
 	if len(c.Proxies) == 0 {
 		if c.ProxyProtocol {
 			errs = append(errs, errors.New("proxy_protocol: nobody may send it: name the load balancers in trusted_proxies"))
@@ -41,6 +45,62 @@ func compileProxies(c *Config) (prefixes, error) {
 		errs = append(errs, errors.New("listen: none: nothing would be served: name an address, or proxy_http"))
 	}
 	return c.Proxies, errors.Join(errs...)
+}
+
+// All addresses, and of IPv6 those that were ever given out.
+var (
+	allIPv4 = netip.MustParsePrefix("0.0.0.0/0")
+	allIPv6 = netip.MustParsePrefix("::/0")
+	global  = netip.MustParsePrefix("2000::/3")
+)
+
+// everybody says that prefixes together hold half of the addresses that clients
+// can have, 224.0.0.0/3 being nobody's.
+func everybody(list []netip.Prefix) bool {
+	return share(list, allIPv4) >= 7./16 || share(list, global) >= 1./16
+}
+
+// wide says that prefixes together hold more than any load balancer needs.
+func wide(list []netip.Prefix) bool {
+	return share(list, allIPv4) > 1./(1<<8) || share(list, allIPv6) > 1./(1<<32)
+}
+
+// share says what part of all addresses of a family prefixes have together
+// within one.
+func share(list []netip.Prefix, in netip.Prefix) (part float64) {
+	for i, p := range list {
+		// Two prefixes are apart, or one holds the other and counts for both.
+		held := false
+		for j, o := range list {
+			held = held || o.Overlaps(p) && (o.Bits() < p.Bits() || o.Bits() == p.Bits() && j < i)
+		}
+		if !held && p.Overlaps(in) {
+			part += math.Ldexp(1, -max(p.Bits(), in.Bits()))
+		}
+	}
+	return part
+}
+
+// Believed says who is believed about whom it asks for, "" for nobody, and
+// whether that is more than any proxy needs.
+func (c *Chain) Believed() (who string, tooMany bool) {
+	if len(c.proxies) == 0 {
+		return "", false
+	}
+	who = c.proxies.String() + ": believed about who the client is, and whether it came over https"
+	if tooMany = wide(c.proxies); tooMany {
+		who += "; that is more than a /8 of IPv4 or a /32 of IPv6, and whoever connects from there chooses who he is"
+	}
+	return who, tooMany
+}
+
+// String lists the prefixes.
+func (p prefixes) String() string {
+	var all []string
+	for _, one := range p {
+		all = append(all, one.String())
+	}
+	return strings.Join(all, ", ")
 }
 
 func (p prefixes) contain(a netip.Addr) bool {

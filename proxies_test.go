@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -182,6 +183,10 @@ func TestNobodyBehindAProxyIsADeveloperAtTheMachine(t *testing.T) {
 func TestMistakesAboutProxiesStopTheStart(t *testing.T) {
 	for _, row := range []struct{ config, want string }{
 		{"trusted_proxies: [0.0.0.0/0]", "trusted_proxies[0]: 0.0.0.0/0: everybody would be believed"},
+		{"trusted_proxies: [0.0.0.0/1, 128.0.0.0/1]", "trusted_proxies: 0.0.0.0/1, 128.0.0.0/1: together they are half of all addresses or more"},
+		{"trusted_proxies: [0.0.0.0/2, 64.0.0.0/3, 128.0.0.0/4]", "trusted_proxies: 0.0.0.0/2, 64.0.0.0/3, 128.0.0.0/4: together they are half"},
+		{"trusted_proxies: ['::/1']", "trusted_proxies: ::/1: together they are half"},
+		{"trusted_proxies: ['2000::/5', '2800::/5']", "trusted_proxies: 2000::/5, 2800::/5: together they are half"},
 		{"trusted_proxies: ['::ffff:10.0.0.0/104']", "trusted_proxies[0]: ::ffff:10.0.0.0/104: write a mapped address as IPv4"},
 		{"trusted_proxies: [10.0.0.5/24]", "trusted_proxies[0]: 10.0.0.5/24: has bits behind its length: want 10.0.0.0/24"},
 		{"proxy_protocol: true", "proxy_protocol: nobody may send it"},
@@ -272,6 +277,45 @@ func TestAReloadWithdrawsTheTrustInProxies(t *testing.T) {
 					t.Errorf("after it, on connection %d: got %q, want %q on the first", dialled, got, row.after)
 				}
 			})
+		}
+	}
+}
+
+func TestWhoIsBelievedIsSaidAtTheStart(t *testing.T) {
+	const says = ": believed about who the client is, and whether it came over https"
+	for _, c := range []struct {
+		trusted []string
+		tooMany bool
+	}{
+		{nil, false},
+		{[]string{"10.0.0.5/32", "2001:db8:ff::/48"}, false},
+		{[]string{"10.0.0.0/8", "10.1.0.0/16", "10.0.0.0/8", "2001:db8::/32"}, false},
+		{[]string{"10.0.0.0/7"}, true},
+		{[]string{"10.0.0.0/8", "172.16.0.0/12"}, true},
+		{[]string{"0.0.0.0/2"}, true},
+		{[]string{"2001:d00::/24"}, true},
+		{[]string{"fc00::/7"}, true},
+		{[]string{"8000::/1"}, true},
+	} {
+		config := hauberk.Unmodified("")
+		for _, p := range c.trusted {
+			config.Proxies = append(config.Proxies, netip.MustParsePrefix(p))
+		}
+		config.Logger = slog.New(slog.DiscardHandler)
+		chain, err := hauberk.New(config, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := ""
+		if c.trusted != nil {
+			want = strings.Join(c.trusted, ", ") + says
+		}
+		who, tooMany := chain.Believed()
+		if !strings.HasPrefix(who, want) || (who == "") != (want == "") || tooMany != c.tooMany || strings.Contains(who, "; that is more than") != c.tooMany {
+			t.Errorf("%v: got %q, too many: %t; want %q, %t", c.trusted, who, tooMany, want, c.tooMany)
+		}
+		if said := slices.Contains(chain.Notes(), "trusted_proxies: "+who); said != (who != "") {
+			t.Errorf("%v: got the notes %q", c.trusted, chain.Notes())
 		}
 	}
 }

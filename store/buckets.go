@@ -51,6 +51,13 @@ type buckets struct {
 // NewBuckets returns buckets in memory.
 func NewBuckets() Buckets { return &buckets{seed: maphash.MakeSeed()} }
 
+// InMemory says whether b are buckets in memory: they never fail, and nobody
+// waits for them.
+func InMemory(b Buckets) bool {
+	_, ok := b.(*buckets)
+	return ok
+}
+
 // Take never fails.
 func (b *buckets) Take(_ context.Context, key string, cost int, rate Rate, now time.Time) (Decision, error) {
 	h := max(maphash.String(b.seed, key), 1)

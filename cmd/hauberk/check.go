@@ -19,7 +19,8 @@ func checkCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "check", Short: "find every mistake in the config and on the host", Args: noArgs,
 		Long: "Check reads the config and looks at the host, and names every mistake at once,\n" +
-			"with its line and column. It says which certificates would be obtained by ACME.\n" +
+			"with its line and column. It says which certificates would be obtained by ACME,\n" +
+			"and which proxies are believed about who the client is.\n" +
 			"It writes nothing, opens no port and asks nobody. It fails on mistakes and on\n" +
 			"exceptions that have ended; warnings alone do not fail it.",
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -56,6 +57,11 @@ func check(v voice, file, state string) error {
 		if chain != nil {
 			said = append(said, warnings(l, chain)...)
 			issuance(v, chain)
+			if who, tooMany := chain.Believed(); tooMany {
+				said = append(said, "trusted_proxies: "+who)
+			} else if who != "" {
+				v.line("  proxies   %s", who)
+			}
 		}
 	}
 	for _, w := range said {

@@ -177,7 +177,8 @@ func serve(c *cobra.Command, f *serveFlags) error {
 		}
 	}
 	f.watching = observe(l.State, watch, time.Now())
-	r := &renewer{c: c, flags: f, first: l, store: db.Store(), said: serving{Process: os.Getpid()}}
+	s := kept(db)
+	r := &renewer{c: c, flags: f, first: l, store: s, said: serving{Process: os.Getpid()}}
 	if open.secure != nil {
 		l.Listen = open.secure.Addr().String() // redirects name the real port
 	}
@@ -185,7 +186,7 @@ func serve(c *cobra.Command, f *serveFlags) error {
 	if err := f.watching.apply(&l, time.Now()); err != nil {
 		return err
 	}
-	chain, app, err := l.build(db.Store())
+	chain, app, err := l.build(s)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"hauberk.dev/internal/settings"
+	"hauberk.dev/store"
 	"hauberk.dev/store/sqlite"
 )
 
@@ -101,6 +102,13 @@ func holderText(pid string) string {
 const storeName = "hauberk.db"
 
 func openStore(dir string) (*sqlite.DB, error) { return sqlite.Open(filepath.Join(dir, storeName)) }
+
+// kept is what a chain keeps in a store. The limits stay in memory: nobody
+// shares the file, no request should wait for a disk, and what a client has
+// asked is worth nothing after a restart.
+func kept(db *sqlite.DB) *store.Store {
+	return &store.Store{Records: db, Buckets: store.NewBuckets(), Journal: db}
+}
 
 // readStore opens the store of a state directory for reading, whether a server
 // is running on it or not.

@@ -10,6 +10,7 @@ import (
 
 	"hauberk.dev"
 	"hauberk.dev/guard/headers"
+	"hauberk.dev/store"
 	"hauberk.dev/store/sqlite"
 )
 
@@ -45,7 +46,10 @@ func serve(ctx context.Context, listen, state string, app http.Handler) error {
 				Headers: &headers.Config{Profile: "strict"},
 			},
 		}},
-	}, db.Store())
+	}, &store.Store{
+		Records: db, Journal: db,
+		Buckets: store.NewBuckets(), // No request waits for the disk to learn its limit.
+	})
 	if err != nil {
 		return err
 	}

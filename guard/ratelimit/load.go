@@ -1,9 +1,12 @@
 package ratelimit
 
 import (
+	"context"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"hauberk.dev/guard"
@@ -30,22 +33,23 @@ const (
 )
 
 // loadKey names what is counted together: the requests to one app under one
-// cap.
-type loadKey struct {
-	app   string
-	owner int
-}
+// cap. It must mean the same after a reload that inserts a route, so the level
+// that set the cap stands there by its name.
+type loadKey struct{ app, owner string }
 
 // load counts the requests that wait for one app: from the end of the request
 // to the head of its answer, so neither uploads, nor downloads, streams and
-// WebSockets, which may take long, count.
+// WebSockets, which may take long, count. Whether a request with a body is
+// being uploaded shows when the app reads; until then it counts too.
 type load struct {
 	top, floor int
 
 	mu      sync.Mutex
 	limit   int // floor to top
 	waiting int
+	early   int // of waiting: the app has not asked for their body yet
 	held    map[netip.Addr]int
+	line    []*turn
 
 	begin   time.Time // of the window
 	fastest time.Duration
@@ -81,63 +85,151 @@ type pass struct {
 	decision store.Decision
 	refusal  error
 
+	reading atomic.Bool // the app waits for a part of the body
+
 	// Under load.mu:
-	since time.Time // it waits; zero: it does not yet
-	over  bool      // it has an answer, or will have none
+	early  bool      // the app has not asked for its body yet
+	since  time.Time // it waits; zero: it does not
+	over   bool      // it has an answer, or will have none
+	turned error     // its body was refused at the end
 }
 
-// enter asks for a place, and takes it at once where the request is whole.
-func (p *pass) enter(whole bool) bool {
-	p.load.mu.Lock()
-	defer p.load.mu.Unlock()
-	if p.policy != nil && !p.load.admits(p.client) {
+// enter takes a place. Where all that are left might be free in a moment,
+// since their holders are about to be uploads, it waits for that moment.
+func (p *pass) enter(ctx context.Context) bool {
+	l := p.load
+	l.mu.Lock()
+	if p.take() {
+		l.mu.Unlock()
+		return true
+	}
+	if l.early == 0 || len(l.line) >= longest {
+		l.mu.Unlock()
 		return false
 	}
-	if whole {
-		p.count()
+	t := &turn{pass: p, come: make(chan struct{})}
+	l.line = append(l.line, t)
+	l.mu.Unlock()
+	timer := time.NewTimer(moment)
+	defer timer.Stop()
+	select {
+	case <-t.come:
+		return true
+	case <-timer.C:
+	case <-ctx.Done():
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.line = slices.DeleteFunc(l.line, func(o *turn) bool { return o == t })
+	return !p.since.IsZero() // its turn may have come just now
+}
+
+// turn is a request that waits for a place.
+type turn struct {
+	pass *pass
+	come chan struct{}
+}
+
+const (
+	// moment is how long a request waits for a place that may soon be free.
+	moment = 500 * time.Millisecond
+	// longest is how many do.
+	longest = 256
+)
+
+// take counts p if a place is left for it, or if it has one, or needs none any
+// more. Of those whom nothing limits it asks nothing. load.mu is held.
+func (p *pass) take() bool {
+	if p.policy != nil && !p.over && p.since.IsZero() && !p.load.admits(p.client) {
+		return false
+	}
+	p.count(time.Now())
 	return true
 }
 
-// wait counts the request from now on.
-func (p *pass) wait() {
+// wait counts the request from a time on, whether there is a place or not.
+func (p *pass) wait(since time.Time) {
 	p.load.mu.Lock()
 	defer p.load.mu.Unlock()
-	p.count()
+	p.count(since)
 }
 
-func (p *pass) count() {
+func (p *pass) count(since time.Time) {
 	if p.over || !p.since.IsZero() {
 		return
 	}
 	l := p.load
-	p.since = time.Now()
+	p.since = since
 	l.waiting++
 	l.held[p.client]++
 	l.peak = max(l.peak, l.waiting)
+	if p.early {
+		l.early++
+	}
 }
 
-// leave ends the wait. An answer of the app tells how fast it is; a refusal by
-// a room further in does not.
-func (p *pass) leave(answered bool) {
-	l := p.load
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if p.over {
-		return
-	}
-	p.over = true
+// vacate gives the place to who waits for it. load.mu is held.
+func (p *pass) vacate() {
 	if p.since.IsZero() {
 		return
 	}
+	l := p.load
+	p.since = time.Time{}
 	l.waiting--
 	if l.held[p.client]--; l.held[p.client] <= 0 {
 		delete(l.held, p.client)
 	}
-	if answered {
-		now := time.Now()
-		l.judge(now, now.Sub(p.since))
+	if p.early {
+		p.early = false
+		l.early--
 	}
+	l.line = slices.DeleteFunc(l.line, func(t *turn) bool {
+		if !t.pass.take() {
+			return false
+		}
+		close(t.come)
+		return true
+	})
+}
+
+// read vacates the place while the app waits for the client.
+func (p *pass) read() {
+	p.load.mu.Lock()
+	defer p.load.mu.Unlock()
+	p.vacate()
+}
+
+// whole asks for a place again, once the body has come.
+func (p *pass) whole() bool {
+	p.load.mu.Lock()
+	defer p.load.mu.Unlock()
+	return p.take()
+}
+
+// turnDown makes every answer but the refusal impossible.
+func (p *pass) turnDown(err error) {
+	p.load.mu.Lock()
+	defer p.load.mu.Unlock()
+	p.turned = err
+}
+
+// leave ends the wait, and says how the body was refused, if it was. An answer
+// of the app tells how fast it is; a refusal by a room further in does not.
+func (p *pass) leave(answered bool) error {
+	l := p.load
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p.over {
+		return p.turned
+	}
+	p.over = true
+	since := p.since
+	p.vacate()
+	if answered && !since.IsZero() && p.turned == nil {
+		now := time.Now()
+		l.judge(now, now.Sub(since))
+	}
+	return p.turned
 }
 
 // judge takes the time of one answer, and at the end of a window moves the

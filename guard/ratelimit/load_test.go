@@ -91,6 +91,45 @@ func TestGreedyClientsLeaveAPlaceForAnother(t *testing.T) {
 	})
 }
 
+// TestTheLoadOfARouteIsItsOwnAfterAReload inserts a route before one that is
+// full, so that it gets its number.
+func TestTheLoadOfARouteIsItsOwnAfterAReload(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &gate{open: make(chan struct{})}
+		defer func() { close(g.open); synctest.Wait() }()
+		rooms := func(names ...string) *ratelimit.Room {
+			room := newRoom(t, ratelimit.Config{Rate: generous})
+			for i, name := range names {
+				if err := room.Route(i+1, ratelimit.Config{Rate: generous, Concurrency: 2}); err != nil {
+					t.Fatal(err)
+				}
+				room.Place(i+1, ratelimit.Place{Name: name, App: "app"})
+			}
+			return room
+		}
+		old := rooms("a /report")
+		d := before(old, g.serve)
+		for _, client := range []string{"192.0.2.1", "192.0.2.2"} {
+			go d.ask("GET /", client, 1)
+			synctest.Wait()
+		}
+		if got := g.came.Load(); got != 2 {
+			t.Fatalf("got %d in, want the route full", got)
+		}
+		next := rooms("a /new", "a /report")
+		next.Succeed(old)
+		d = before(next, g.serve)
+		if a := d.ask("GET /", "192.0.2.3", 2); a.StatusCode != 503 {
+			t.Errorf("the route that was full: got %s, want 503", a.Status)
+		}
+		go d.ask("GET /", "192.0.2.3", 1)
+		synctest.Wait()
+		if got := g.came.Load(); got != 3 {
+			t.Errorf("the route that is new: got %d in, want one more", got)
+		}
+	})
+}
+
 // TestWhatTakesLongByNatureTakesNoPlace holds uploads, streams, upgraded
 // connections and failed handlers against a cap of two, over sockets.
 func TestWhatTakesLongByNatureTakesNoPlace(t *testing.T) {

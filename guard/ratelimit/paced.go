@@ -2,11 +2,11 @@ package ratelimit
 
 import (
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
 	"strconv"
+	"time"
 
 	"hauberk.dev/guard"
 )
@@ -26,20 +26,22 @@ func (r *Room) Paced(next http.Handler) http.Handler {
 	})
 }
 
-// ServeHTTP refuses, or hands the request on and counts it from its end.
+// ServeHTTP refuses, or hands the request on and counts it.
 func (p *pass) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if p.refusal != nil && guard.Refuse(w, req, p.refusal) {
 		return
 	}
-	whole := req.Body == nil || req.Body == http.NoBody || req.ContentLength == 0
-	if !p.enter(whole) && guard.Refuse(w, req, p.busy()) {
+	p.early = req.Body != nil && req.Body != http.NoBody && req.ContentLength != 0
+	upload := p.early
+	if !p.enter(req.Context()) && guard.Refuse(w, req, p.busy()) {
 		return
 	}
 	defer p.leave(false)
-	if whole {
-		p.wait() // also one that an exception lets through
-	} else {
-		req.Body = &upload{ReadCloser: req.Body, left: req.ContentLength, pass: p}
+	p.wait(time.Now()) // also one that an exception lets through
+	if upload {
+		u := newUpload(req, p)
+		defer u.idle.Stop()
+		req.Body = u
 	}
 	p.next.ServeHTTP(w, req)
 }
@@ -51,32 +53,16 @@ func (p *pass) busy() error {
 		With("Retry-After", strconv.Itoa(1+rand.IntN(5)))
 }
 
-// answer is called with the head of the answer.
+// answer is called with the head of the answer. Where the body was refused, an
+// app that was not told why it ended has nothing to say.
 func (p *pass) answer(h http.Header, _ *http.Request, _ int) error {
-	p.leave(p.x.Refused == nil)
+	if err := p.leave(p.x.Refused == nil); err != nil && p.x.Refused == nil {
+		return err
+	}
 	if p.policy != nil {
 		p.policy.sign(h, p.decision)
 	}
 	return nil
-}
-
-// upload tells when a body has been read to its end: until then it is the
-// client who is waited for, and a slow one takes nobody's place.
-type upload struct {
-	io.ReadCloser
-	left int64 // -1: only its end tells
-	pass *pass
-}
-
-func (u *upload) Read(b []byte) (int, error) {
-	n, err := u.ReadCloser.Read(b)
-	if u.left > 0 {
-		u.left -= int64(n)
-	}
-	if err != nil || u.left == 0 {
-		u.pass.wait()
-	}
-	return n, err
 }
 
 // text writes a client as it is counted.

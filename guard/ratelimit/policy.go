@@ -27,6 +27,9 @@ const (
 	quiet = time.Minute
 )
 
+// all is the name of a policy for every method.
+const all = "all"
+
 // policy is a rate with its name, as draft-ietf-httpapi-ratelimit-headers
 // calls it.
 type policy struct {
@@ -40,8 +43,12 @@ type policy struct {
 	every time.Duration
 }
 
-// policyOf shares the buckets of the level above where the rate is the same.
+// policyOf shares the buckets of the level above where the rate is the same;
+// those for all methods too, with a level that limits only the others anew.
 func policyOf(name string, r Rate, cost int, place string, above *policy) *policy {
+	if above != nil && above.rate == r && above.name == all {
+		name = all
+	}
 	p := &policy{name: name, rate: r, cost: cost, scope: name + ":", every: r.step()}
 	switch {
 	case above != nil && above.rate == r && above.name == name:

@@ -27,6 +27,10 @@ var files embed.FS
 
 // Config is the ratelimit section. Its zero value is the documented default
 // of every key: a cold page of an office behind one address passes.
+//
+// In Go a Config is a level of its own, complete as it stands: what it leaves
+// out is the default, not what the level above says, and Rate beside Safe or
+// Unsafe is a mistake. Only in a file does a level begin as the one above.
 type Config struct {
 	// Rate limits all methods together, "600/min" or "600/min burst 100"; per
 	// s, min, h or d; without a burst as many at once as in a period. It stands
@@ -68,9 +72,24 @@ var denied = &guard.Rule{
 	CWE:   284,
 }
 
+// Settle makes what a level of a file inherits give way to the keys that it
+// writes, before they are set. A rate stands in place of safe and unsafe; a
+// level that names one of these under a rate keeps the rate for the other, so
+// that naming one never loosens the other.
+func (c *Config) Settle(written func(key string) bool) {
+	switch {
+	case written("rate"):
+		c.Safe, c.Unsafe = Rate{}, Rate{}
+	case c.Rate != (Rate{}) && (written("safe") || written("unsafe")):
+		c.Safe, c.Unsafe, c.Rate = c.Rate, c.Rate, Rate{}
+	}
+}
+
 // Options are what the root hands over.
 type Options struct {
-	// Buckets keep the rates; nil means memory.
+	// Buckets keep the rates; nil means memory. Those of another machine, or of
+	// another process, are asked with a bounded patience, and this instance's
+	// memory stands in for them.
 	Buckets store.Buckets
 }
 
@@ -79,6 +98,7 @@ type Room struct {
 	routes []*route
 	loads  map[loadKey]*load
 	local  store.Buckets
+	given  bool          // local was handed over
 	shared store.Buckets // nil: only local
 	told   atomic.Int64  // when a failure of shared was journalled last
 }
@@ -90,7 +110,7 @@ type route struct {
 	allow, deny  prefixes
 	safe, unsafe *policy
 	load         *load
-	owner        int // of the concurrency: the level that set it
+	owner        string // of the concurrency: the name of the level that set it
 }
 
 // Place says where a route stands. Two levels that set the same limit share
@@ -106,7 +126,12 @@ type Place struct {
 
 // New checks c, the settings of every route that says nothing else.
 func New(c Config, o Options) (*Room, error) {
-	r := &Room{loads: map[loadKey]*load{}, local: store.NewBuckets(), shared: o.Buckets}
+	r := &Room{loads: map[loadKey]*load{}}
+	if r.given = store.InMemory(o.Buckets); r.given {
+		r.local = o.Buckets
+	} else {
+		r.local, r.shared = store.NewBuckets(), o.Buckets
+	}
 	return r, r.Route(0, c)
 }
 
@@ -135,7 +160,7 @@ func (r *Room) compile(n int) error {
 		above = r.routes[rt.place.Above]
 	}
 	rt.allow, rt.deny = prefixesOf(c.Allow), prefixesOf(c.Deny)
-	rt.owner = n
+	rt.owner = rt.place.Name
 	var safe, unsafe *policy
 	if above != nil {
 		rt.deny.add(above.deny)
@@ -145,7 +170,7 @@ func (r *Room) compile(n int) error {
 		}
 	}
 	if c.Rate != (Rate{}) {
-		rt.safe = policyOf("all", c.Rate, c.Cost, rt.place.Name, safe)
+		rt.safe = policyOf(all, c.Rate, c.Cost, rt.place.Name, safe)
 		rt.unsafe = rt.safe
 	} else {
 		rt.safe = policyOf("safe", c.Safe, c.Cost, rt.place.Name, safe)
@@ -225,10 +250,12 @@ func (r *Room) Principle() *guard.Principle {
 }
 
 // Succeed goes on with the buckets of the room that stood before, at a reload,
-// and with what is known of the load where the cap is the same. The root calls
-// it before r sees its first request.
+// unless others were handed over, and with what is known of the load where the
+// cap is the same. The root calls it before r sees its first request.
 func (r *Room) Succeed(old *Room) {
-	r.local = old.local
+	if !r.given {
+		r.local = old.local
+	}
 	for key, l := range old.loads {
 		if mine := r.loads[key]; mine != nil && mine.top == l.top {
 			r.loads[key] = l

@@ -317,6 +317,29 @@ func TestALevelSharesTheBucketsOfWhatItDoesNotSet(t *testing.T) {
 	}
 }
 
+func TestALevelThatLimitsWritesAnewReadsFromTheBucketForAll(t *testing.T) {
+	room := newRoom(t, ratelimit.Config{Rate: rate("3/h")})
+	if err := room.Route(1, ratelimit.Config{Safe: rate("3/h"), Unsafe: rate("1/h")}); err != nil {
+		t.Fatal(err)
+	}
+	room.Place(1, ratelimit.Place{Name: "one"})
+	d := before(room, ok)
+	for i, c := range []struct {
+		line   string
+		route  int
+		status int
+		policy string
+	}{
+		{"POST /", 0, 200, `"all";q=3`}, {"GET /", 1, 200, `"all";q=3`}, {"POST /", 1, 200, `"unsafe";q=1`}, {"POST /", 1, 429, `"unsafe";q=1`},
+		{"GET /", 1, 200, `"all";q=3`}, {"GET /", 1, 429, `"all";q=3`}, {"GET /", 0, 429, `"all";q=3`},
+	} {
+		a := d.ask(c.line, "192.0.2.1", c.route)
+		if got := a.Header.Get("RateLimit-Policy"); a.StatusCode != c.status || !strings.HasPrefix(got, c.policy) {
+			t.Errorf("request %d, %s on route %d: got %s, %s; want %d, %s", i, c.line, c.route, a.Status, got, c.status, c.policy)
+		}
+	}
+}
+
 func TestListsAreAskedInAnyFamilyAndDenyWins(t *testing.T) {
 	room := newRoom(t, ratelimit.Config{Rate: rate("1/h"),
 		Allow: prefixes("10.0.0.0/8", "2001:db8:a::/48", "::ffff:198.51.100.0/120"), Deny: prefixes("10.1.0.0/16", "2001:db8:a:b::1/128", "203.0.113.7/32")})

@@ -177,7 +177,7 @@ func (h *house) openChain(site hauberk.Site, state string, first int) (d door, e
 			return d, err
 		}
 		h.end = append(h.end, func() { db.Close() })
-		kept = db.Store()
+		kept = &store.Store{Records: db, Buckets: store.NewBuckets(), Journal: db}
 	}
 	site.To, site.Access = "http://"+h.bareAt, "app"
 	chain, err := hauberk.New(hauberk.Config{

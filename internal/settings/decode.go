@@ -82,6 +82,7 @@ func (r *reader) decodeSection(n *node, v reflect.Value, path string, scope []re
 			r.failAt(n, path, "want keys and values, got "+describe(n), "keys: "+strings.Join(keysOf(v.Type()), ", "))
 			return
 		}
+		settle(v, map[string]*node{f.key: n})
 		r.decode(n, v.FieldByIndex(f.index), f, path, append(scope, v))
 	}
 }
@@ -100,11 +101,29 @@ func (r *reader) decodeStruct(n *node, v reflect.Value, path string, scope []ref
 			r.fail(e.line, e.column, p, "unknown key", r.unknown(e.key, v.Type()))
 		}
 	}
+	settle(v, written)
 	inner := append(scope[:len(scope):len(scope)], v)
 	for _, f := range fields {
 		if w, ok := written[f.key]; ok {
 			r.decode(w, v.FieldByIndex(f.index), f, join(path, f.key), inner)
 		}
+	}
+}
+
+// settler is a struct in which some keys stand in place of others. Settle is
+// called on what the struct starts with, before the keys that are written are
+// set: what they stand in place of must give way, or a key of this level would
+// meet another level's as if both had been written here.
+type settler interface {
+	Settle(written func(key string) bool)
+}
+
+func settle(v reflect.Value, written map[string]*node) {
+	if s, ok := v.Addr().Interface().(settler); ok {
+		s.Settle(func(key string) bool {
+			_, ok := written[key]
+			return ok
+		})
 	}
 }
 

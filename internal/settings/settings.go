@@ -40,7 +40,8 @@ type place struct{ line, column int }
 //     a copy of the one with the same key in the nearest enclosing struct that
 //     has one; where it is not written, the pointer stays nil.
 //
-// Lists and maps replace what was there; structs are merged.
+// Lists and maps replace what was there; structs are merged. A struct in which
+// some keys stand in place of others has a method Settle, see settler.
 func Decode(file string, src []byte, into any) (*Doc, error) {
 	d := &Doc{file: file, places: map[string]place{"": {1, 1}}}
 	target := reflect.ValueOf(into)

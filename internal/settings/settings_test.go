@@ -126,6 +126,45 @@ func TestARouteNeverWritesIntoWhatItInherits(t *testing.T) {
 	}
 }
 
+// pace is a section in which `all` stands in place of `some`.
+type pace struct {
+	All  int `yaml:"all" main:"true"`
+	Some int `yaml:"some"`
+}
+
+func (p *pace) Settle(written func(string) bool) {
+	if written("all") {
+		p.Some = 0
+	}
+	if written("some") {
+		p.All = 0
+	}
+}
+
+type paced struct {
+	Pace  *pace `yaml:"pace" inherit:"true"`
+	Parts []struct {
+		Pace *pace `yaml:"pace" inherit:"true"`
+	} `yaml:"parts"`
+}
+
+func TestWhatALevelInheritsGivesWayToTheKeysThatItWrites(t *testing.T) {
+	for _, c := range []struct{ top, part, want string }{
+		{"{some: 1}", "5", "{5 0}"}, {"{some: 1}", "{all: 5}", "{5 0}"}, {"5", "{some: 1}", "{0 1}"},
+		{"5", "{}", "{5 0}"}, {"{some: 1}", "{some: 2}", "{0 2}"},
+		{"{some: 1}", "{all: 5, some: 1}", "{5 1}"}, // of one level: for the section to judge
+	} {
+		var to paced
+		src := "parts: [{pace: " + c.part + "}]\npace: " + c.top + "\n"
+		if _, err := settings.Decode("f", []byte(src), &to); err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprint(*to.Parts[0].Pace); got != c.want {
+			t.Errorf("%s under %s: got %s, want %s", c.part, c.top, got, c.want)
+		}
+	}
+}
+
 func TestMistakesHaveTheirPlaceAndAHint(t *testing.T) {
 	for _, c := range []struct{ name, src, want string }{
 		{"a misspelt key", "hedaers: strict", "f:1:1: hedaers: unknown key (did you mean headers?)"},
