@@ -69,6 +69,7 @@ func TestNoMoreUploadsWaitForTheAppThanTheCapLets(t *testing.T) {
 			var all sync.WaitGroup
 			for i := range conns {
 				all.Go(func() { conns[i] = upload(t, l.Addr().String(), i+1) })
+				time.Sleep(5 * time.Millisecond) // for the gateway to reach the app
 			}
 			all.Wait()
 			for end := time.Now().Add(20 * time.Second); came.Load() < n && time.Now().Before(end); {
@@ -95,6 +96,9 @@ func TestNoMoreUploadsWaitForTheAppThanTheCapLets(t *testing.T) {
 				if got := <-codes; got != 503 {
 					t.Errorf("answer %d: got %d, want 503 while two are inside", i, got)
 				}
+			}
+			for end := time.Now().Add(20 * time.Second); inside.Load() < 2 && time.Now().Before(end); {
+				time.Sleep(5 * time.Millisecond) // a place is taken before the app knows
 			}
 			close(open)
 			if a, b := <-codes, <-codes; a != 200 || b != 200 || most.Load() != 2 {
