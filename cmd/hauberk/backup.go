@@ -56,24 +56,27 @@ func backupCommand() *cobra.Command {
 
 func restoreCommand() *cobra.Command {
 	var state, config string
+	var broken bool
 	c := &cobra.Command{
 		Use: "restore FILE", Short: "put a backup back into an empty state",
 		Long: "Restore puts a backup into a state directory that has no store. Files that are\n" +
 			"there already, such as keys, stay as they are, but for journal-public.pem: the\n" +
 			"keys that signed the backup's journal are added to it. The journal is verified\n" +
-			"first. What root restores belongs to the user whose directory it is.",
+			"first: one that is not as it was written is not restored, unless --broken. What\n" +
+			"root restores belongs to the user whose directory it is.",
 		Args: oneFile,
 		RunE: func(c *cobra.Command, args []string) error {
 			dir, err := namedState(c, state, config)
 			if err != nil {
 				return err
 			}
-			if err := restore(c.Context(), voiceOf(c.OutOrStdout()), args[0], dir); err != nil {
+			if err := restore(c.Context(), voiceOf(c.OutOrStdout()), args[0], dir, broken); err != nil {
 				return fmt.Errorf("restore %s: %w", args[0], err)
 			}
 			return nil
 		},
 	}
+	c.Flags().BoolVar(&broken, "broken", false, "restore a journal that is not as it was written, as it is")
 	stateFlags(c, &state, &config)
 	return c
 }

@@ -78,7 +78,7 @@ func TestNamesThatLeadElsewhereAreRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		state := filepath.Join(dir, "state")
-		if err := restore(t.Context(), voice{out: io.Discard}, file, state); err == nil {
+		if err := restore(t.Context(), voice{out: io.Discard}, file, state, false); err == nil {
 			t.Errorf("%s: got no error", h.Name)
 		}
 		if left, _ := os.ReadDir(state); len(left) != 1 || left[0].Name() != "lock" {

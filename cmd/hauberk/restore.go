@@ -19,7 +19,7 @@ import (
 )
 
 // restore unpacks beside the state, proves what it has, and then moves it in.
-func restore(ctx context.Context, v voice, file, dir string) error {
+func restore(ctx context.Context, v voice, file, dir string, broken bool) error {
 	locked := exists(lockOf(dir))
 	unlock, err := lockState(dir)
 	if err != nil {
@@ -45,7 +45,7 @@ func restore(ctx context.Context, v voice, file, dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := proven(ctx, v, temp); err != nil {
+	if err := proven(ctx, v, temp, broken); err != nil {
 		return err
 	}
 	to, err := openState(dir)
@@ -180,9 +180,9 @@ func (s *state) take(temp, name string) error {
 	return s.Rename(from, name)
 }
 
-// proven says what the restored journal is. One that was changed is restored
-// all the same, loudly: it may be all that is left.
-func proven(ctx context.Context, v voice, dir string) error {
+// proven says what the journal of the backup is. One that was changed may be all
+// that is left, so broken lets it pass, loudly.
+func proven(ctx context.Context, v voice, dir string, broken bool) error {
 	db, err := readStore(dir)
 	if err != nil {
 		return err
@@ -194,6 +194,9 @@ func proven(ctx context.Context, v voice, dir string) error {
 	}
 	for _, fault := range r.Faults {
 		v.warn("the journal: %s", fault)
+	}
+	if len(r.Faults) > 0 && !broken {
+		return errors.New("its journal is not as it was written: look for another backup, or say --broken to restore it as it is")
 	}
 	if len(r.Faults) == 0 {
 		v.line("the journal is good: rows %d to %d", r.First, r.Last)
@@ -222,7 +225,8 @@ func unpack(file, dir string) ([]string, error) {
 			return nil, err
 		}
 		name := filepath.FromSlash(h.Name)
-		if h.Typeflag != tar.TypeReg || !filepath.IsLocal(name) {
+		if h.Typeflag != tar.TypeReg || !filepath.IsLocal(name) || name != storeName && slices.Contains(passing, name) ||
+			strings.HasPrefix(name, ".") || name == "monitor.sock" {
 			return nil, fmt.Errorf("it is no backup of Hauberk: it holds %q", h.Name)
 		}
 		if err := unpackFile(t, filepath.Join(dir, name)); err != nil {
