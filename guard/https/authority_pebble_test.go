@@ -44,7 +44,7 @@ type pebble struct {
 	down  atomic.Bool
 
 	mu     sync.Mutex
-	orders []string // the payload of every order
+	orders []string // the payload of every order that was taken
 	tokens []string // of every challenge
 }
 
@@ -123,6 +123,12 @@ func (p *pebble) proxy(t *testing.T, ca string) string {
 			if strings.Contains(res.Request.URL.Path, "renewal") {
 				res.Header.Set("Retry-After", "1")
 			}
+			// One in twenty requests is told to come again with another nonce.
+			if payload, ok := res.Request.Context().Value(order{}).(string); ok && res.StatusCode == http.StatusCreated {
+				p.mu.Lock()
+				p.orders = append(p.orders, payload)
+				p.mu.Unlock()
+			}
 			body, err := io.ReadAll(res.Body)
 			res.Body = io.NopCloser(bytes.NewReader(body))
 			var authz struct{ Challenges []struct{ Token string } }
@@ -142,7 +148,7 @@ func (p *pebble) proxy(t *testing.T, ca string) string {
 			return
 		}
 		if strings.HasPrefix(r.URL.Path, "/order-plz") {
-			p.noteOrder(r)
+			r = readOrder(r)
 		}
 		rp.ServeHTTP(w, r)
 	}))
@@ -152,16 +158,16 @@ func (p *pebble) proxy(t *testing.T, ca string) string {
 	return s.URL
 }
 
-// noteOrder keeps what an order says.
-func (p *pebble) noteOrder(r *http.Request) {
+// order is the key of what an order says.
+type order struct{}
+
+func readOrder(r *http.Request) *http.Request {
 	body, _ := io.ReadAll(r.Body)
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	var jws struct{ Payload string }
 	json.Unmarshal(body, &jws)
 	payload, _ := base64.RawURLEncoding.DecodeString(jws.Payload)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.orders = append(p.orders, string(payload))
+	return r.WithContext(context.WithValue(r.Context(), order{}, string(payload)))
 }
 
 func (p *pebble) ordered() []string {
