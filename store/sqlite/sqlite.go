@@ -210,7 +210,8 @@ func (d *DB) openRead(name string) error {
 	return nil
 }
 
-// Store returns d as the engine of all three parts.
+// Store returns d as the engine of all three parts. A server that counts requests
+// takes store.NewBuckets() for the second: here each decision waits for the disk.
 func (d *DB) Store() *store.Store { return &store.Store{Records: d, Buckets: d, Journal: d} }
 
 // Snapshot writes the store as it stands at one moment to a new file, while
