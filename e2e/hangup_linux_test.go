@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"syscall"
 	"testing"
@@ -54,6 +55,11 @@ func TestServeEndsWithItsTerminal(t *testing.T) {
 	c := exec.Command(binary(t), "serve", "-c", config, "--listen", "127.0.0.1:"+port, "--state", state)
 	c.Stdin, c.Stdout, c.Stderr = theirs, theirs, theirs
 	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	// Under nohup the signal would be ignored in children too; one that is caught
+	// here is as ever in them.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
