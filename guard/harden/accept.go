@@ -31,25 +31,11 @@ var unnamed = &guard.Rule{
 	CWE:   290, ASVS: []string{"4.1.3"},
 }
 
-// client is who is counted: an IPv4 address, or the /64 that one IPv6
-// customer holds at the least.
-type client struct{ netip.Addr }
-
-func clientOf(addr netip.Addr) client {
-	addr = addr.Unmap().WithZone("")
-	if addr.Is6() {
-		if p, err := addr.Prefix(64); err == nil {
-			return client{p.Addr()}
-		}
-	}
-	return client{addr}
-}
-
 // census counts the connections of each client. It outlives the room at a
 // reload, and a connection holds it and not the room.
 type census struct {
 	mu      sync.Mutex
-	clients map[client]int
+	clients map[netip.Addr]int
 }
 
 // Succeed goes on with the counts of the room that stood before, at a reload:
@@ -65,17 +51,17 @@ func (rm *Room) Accept(addr netip.Addr) (release func(), ok bool) {
 	if !addr.IsValid() {
 		return func() {}, true
 	}
-	c := clientOf(addr)
+	c := guard.ClientOf(addr)
 	held := rm.held
 	if !held.enter(c, rm.top.Connections) {
-		rm.refused(connections, c.Addr, fmt.Sprintf("more than %d connections at once", rm.top.Connections))
+		rm.refused(connections, c, fmt.Sprintf("more than %d connections at once", rm.top.Connections))
 		return func() {}, false
 	}
 	return sync.OnceFunc(func() { held.leave(c) }), true
 }
 
 // enter counts one connection, unless the client holds most already.
-func (l *census) enter(c client, most int) bool {
+func (l *census) enter(c netip.Addr, most int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.clients[c] >= most {
@@ -98,7 +84,7 @@ func (rm *Room) Unnamed(addr netip.Addr, err error) {
 }
 
 // leave forgets one connection; who holds none takes no memory.
-func (l *census) leave(c client) {
+func (l *census) leave(c netip.Addr) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.clients[c]--; l.clients[c] <= 0 {

@@ -11,6 +11,7 @@ import (
 	"embed"
 	"hash/maphash"
 	"net/http"
+	"net/netip"
 	"slices"
 
 	"hauberk.dev/guard"
@@ -41,7 +42,7 @@ func New(c Config, record func(guard.Event)) (*Room, error) {
 	if record == nil {
 		record = func(guard.Event) {}
 	}
-	rm := &Room{top: s, routes: []settings{s}, record: record, held: &census{clients: map[client]int{}},
+	rm := &Room{top: s, routes: []settings{s}, record: record, held: &census{clients: map[netip.Addr]int{}},
 		names: map[string]kind{}, own: map[string]bool{}}
 	rm.seen.seed = maphash.MakeSeed()
 	for _, name := range s.IdentityHeaders {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"hauberk.dev/guard"
 )
 
 // What is taken from reporters. All of it is bounded: 4,096 clients of 112
@@ -36,7 +38,7 @@ const (
 type reports struct {
 	mu      sync.Mutex
 	house   reporter
-	clients map[netip.Prefix]*reporter
+	clients map[netip.Addr]*reporter
 	kinds   map[kind]*list.Element // of *kindSeen, in the order in which they were journalled
 	order   *list.List
 	omitted omitted
@@ -62,7 +64,7 @@ type kindSeen struct {
 type omitted struct{ requests, reports int }
 
 func newReports() *reports {
-	return &reports{clients: map[netip.Prefix]*reporter{}, kinds: map[kind]*list.Element{}, order: list.New()}
+	return &reports{clients: map[netip.Addr]*reporter{}, kinds: map[kind]*list.Element{}, order: list.New()}
 }
 
 func (b *bucket) free(now time.Time, burst int, every time.Duration) bool {
@@ -98,7 +100,7 @@ func (s *reports) spend(client netip.Addr, refused bool) bool {
 
 // client returns what a client has left.
 func (s *reports) client(a netip.Addr, now time.Time) *reporter {
-	key := network(a)
+	key := guard.ClientOf(a)
 	c := s.clients[key]
 	if c == nil {
 		if len(s.clients) >= maxClients {
@@ -121,17 +123,6 @@ func (s *reports) forget(now time.Time) {
 	if len(s.clients) >= maxClients {
 		clear(s.clients)
 	}
-}
-
-// network is who a client is: of IPv6 the /64, which one household has.
-func network(a netip.Addr) netip.Prefix {
-	a = a.Unmap()
-	bits := 32
-	if a.Is6() {
-		bits = 64
-	}
-	p, _ := a.WithZone("").Prefix(bits)
-	return p
 }
 
 // first says whether v is to be journalled, and how many equal ones were only

@@ -37,7 +37,7 @@ type fold struct {
 
 	mu   sync.Mutex
 	open map[uint64]*run
-	mine map[netip.Prefix]int // fine runs of each client
+	mine map[netip.Addr]int // fine runs of each client
 	over bool
 }
 
@@ -54,7 +54,7 @@ const (
 type run struct {
 	last     guard.Event
 	grain    grain
-	client   netip.Prefix
+	client   netip.Addr
 	count    int
 	requests []string
 	due      time.Time // of the next entry
@@ -63,22 +63,11 @@ type run struct {
 }
 
 func newFold(put func(queued)) *fold {
-	return &fold{put: put, seed: maphash.MakeSeed(), open: map[uint64]*run{}, mine: map[netip.Prefix]int{}}
-}
-
-// clientOf is who counts as one client, as in the limits.
-func clientOf(a netip.Addr) netip.Prefix {
-	a = a.Unmap()
-	bits := a.BitLen()
-	if a.Is6() {
-		bits = 64
-	}
-	p, _ := a.Prefix(bits)
-	return p
+	return &fold{put: put, seed: maphash.MakeSeed(), open: map[uint64]*run{}, mine: map[netip.Addr]int{}}
 }
 
 // key tells events apart by all but time and request, or by less.
-func (f *fold) key(e *guard.Event, g grain, client netip.Prefix) uint64 {
+func (f *fold) key(e *guard.Event, g grain, client netip.Addr) uint64 {
 	var h maphash.Hash
 	h.SetSeed(f.seed)
 	h.WriteByte(byte(g))
@@ -89,7 +78,7 @@ func (f *fold) key(e *guard.Event, g grain, client netip.Prefix) uint64 {
 	}
 	a := e.Client
 	if g == byClient {
-		a = client.Addr()
+		a = client
 	}
 	raw := a.As16()
 	h.Write(raw[:])
@@ -116,7 +105,7 @@ func (f *fold) key(e *guard.Event, g grain, client netip.Prefix) uint64 {
 
 // take takes one event, or returns false: folding is over.
 func (f *fold) take(e guard.Event) bool {
-	client := clientOf(e.Client)
+	client := guard.ClientOf(e.Client)
 	k := f.key(&e, fine, client)
 	now := time.Now()
 	f.mu.Lock()
@@ -146,7 +135,7 @@ func (f *fold) take(e guard.Event) bool {
 
 // begun returns the run of an event that has none of its own: a new one, or a
 // coarser one that stands already.
-func (f *fold) begun(e *guard.Event, k uint64, client netip.Prefix, now time.Time) (r *run, first bool) {
+func (f *fold) begun(e *guard.Event, k uint64, client netip.Addr, now time.Time) (r *run, first bool) {
 	g := fine
 	if len(f.open) >= maxOpen || f.mine[client] >= maxMine {
 		g = byClient

@@ -8,19 +8,6 @@ import (
 	"slices"
 )
 
-// clientOf returns who is limited: an IPv4 address, mapped ones too, or the
-// /64 of an IPv6 address, whose lower half its holder chooses at will. An
-// invalid address, that of a unix socket, is a client like any other.
-func clientOf(a netip.Addr) netip.Addr {
-	a = a.Unmap().WithZone("")
-	if a.Is6() {
-		if p, err := a.Prefix(64); err == nil {
-			return p.Addr()
-		}
-	}
-	return a
-}
-
 // keySize holds the longest key: a scope, and 8 bytes in hex.
 const keySize = 64
 

@@ -18,7 +18,7 @@ func (r *Room) Paced(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		x := guard.From(req.Context())
 		rt := r.of(x)
-		p := &pass{x: x, next: next, load: rt.load, client: clientOf(x.Client)}
+		p := &pass{x: x, next: next, load: rt.load, client: guard.ClientOf(x.Client)}
 		if !rt.allow.has(x.Client) {
 			p.policy, p.decision, p.refusal = r.take(req, x, rt)
 		}

@@ -75,7 +75,7 @@ func (r *Room) take(req *http.Request, x *guard.Exchange, rt *route) (*policy, s
 	if changes(req, x) {
 		p = rt.unsafe
 	}
-	client := clientOf(x.Client)
+	client := guard.ClientOf(x.Client)
 	var buf [keySize]byte
 	key := string(appendKey(buf[:0], p.scope, client))
 	d, err := r.ask(req, x, p, key)
