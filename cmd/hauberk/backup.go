@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -23,7 +24,7 @@ const publicKeys = "journal-public.pem"
 var public = []string{publicKeys, "hsts.json", "observing.json"}
 
 // passing are the files of the process that runs: nobody wants them back.
-var passing = []string{"lock", "serving.json", "serving.json.new", storeName, storeName + "-wal", storeName + "-shm"}
+var passing = []string{"lock", "serving.json", storeName, storeName + "-wal", storeName + "-shm"}
 
 func backupCommand() *cobra.Command {
 	var state, config string
@@ -123,7 +124,7 @@ func backup(ctx context.Context, dir, file string, keys bool) (err error) {
 		return err
 	}
 	if keys {
-		err = packAll(t, dir, out, temp)
+		err = packAll(t, dir, out)
 	} else {
 		err = packPublic(t, dir)
 	}
@@ -143,25 +144,27 @@ func packPublic(t *tar.Writer, dir string) error {
 	return nil
 }
 
-// packAll packs everything but what belongs to the process that runs, and to
-// the backup, which may be written into the directory itself.
-func packAll(t *tar.Writer, dir string, out *os.File, temp string) error {
+// packAll packs everything but what belongs to the process that runs, what is
+// on its way to its name (a dot is before it), and the backup itself, which may
+// be written into the directory.
+func packAll(t *tar.Writer, dir string, out *os.File) error {
 	self, err := out.Stat()
 	if err != nil {
 		return err
 	}
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		fleeting := name != "." && strings.HasPrefix(name, ".") || name == filepath.Join("acme", "locks")
 		switch {
 		case err != nil:
 			return err
-		case d.IsDir() && (filepath.Base(path) == filepath.Base(temp) || path == filepath.Join(dir, "acme", "locks")):
+		case d.IsDir() && fleeting:
 			return filepath.SkipDir
-		case !d.Type().IsRegular():
+		case !d.Type().IsRegular() || fleeting || slices.Contains(passing, name):
 			return nil
-		}
-		name, err := filepath.Rel(dir, path)
-		if err != nil || slices.Contains(passing, name) {
-			return err
 		}
 		if i, err := d.Info(); err == nil && os.SameFile(i, self) {
 			return nil

@@ -90,11 +90,7 @@ func (s serving) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	name := servingFile(dir)
-	if err := os.WriteFile(name+".new", append(text, '\n'), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(name+".new", name)
+	return replaceFile(servingFile(dir), append(text, '\n'), 0o600)
 }
 
 func readServing(dir string) (serving, error) {
