@@ -35,6 +35,12 @@ type Exchange struct {
 	Claimed string
 	// Route is what matched. It is never nil; N is 0 until the route is known.
 	Route *Route
+	// Resource is what room access decides on; nil where its site has no rules.
+	Resource *Resource
+	// Session is what the request's cookie stands for, nil for none.
+	Session Session
+	// Subject is who asks, nil for nobody.
+	Subject *Subject
 	// Nonce is the nonce of this answer's Content-Security-Policy, as the app
 	// was told it; "" where no policy would carry one.
 	Nonce string
@@ -96,6 +102,9 @@ func (x *Exchange) Emit(e Event) {
 	}
 	if !e.Client.IsValid() {
 		e.Client = x.Client
+	}
+	if e.User == "" && x.Subject != nil {
+		e.User = x.Subject.ID
 	}
 	x.Sink(e)
 }

@@ -65,11 +65,22 @@ func writePage(w http.ResponseWriter, r *http.Request, x *Exchange, d *Denial) {
 	}
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
+	if d.Remedy != "" && navigates(r) {
+		h.Set("Location", d.Remedy)
+		h.Set("Vary", "Sec-Fetch-Mode, Sec-Fetch-Dest, Accept")
+		h.Set("Content-Length", "0")
+		w.WriteHeader(http.StatusSeeOther)
+		return
+	}
 	var body string
 	if wantsPage(r) {
 		h.Set("Content-Type", "text/html; charset=utf-8")
 		h.Set("Content-Security-Policy", PageCSP)
 		body = page(p, x.ID)
+		if d.Page != nil {
+			h.Set("Content-Security-Policy", d.Page.CSP)
+			body = d.Page.HTML
+		}
 	} else {
 		h.Set("Content-Type", "application/problem+json")
 		text, err := json.Marshal(p)
@@ -81,6 +92,17 @@ func writePage(w http.ResponseWriter, r *http.Request, x *Exchange, d *Denial) {
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(p.Status)
 	io.WriteString(w, body)
+}
+
+// navigates says that a browser is about to show the answer as a page of its
+// own: so it says itself (Fetch Metadata), or, where it says nothing, it asks
+// for one.
+func navigates(r *http.Request) bool {
+	mode, dest := r.Header.Get("Sec-Fetch-Mode"), r.Header.Get("Sec-Fetch-Dest")
+	if mode != "" || dest != "" {
+		return mode == "navigate" && dest == "document"
+	}
+	return wantsPage(r) && r.Header.Get("X-Requested-With") == ""
 }
 
 // wantsPage says whether a person will read the answer.

@@ -111,7 +111,16 @@ type Denial struct {
 	Attrs []slog.Attr
 	// Err is the reason, for the log.
 	Err error
+	// Remedy is a same-origin path that helps, such as a sign-in: a navigation
+	// is sent there with 303, everything else is refused.
+	Remedy string
+	// Page is what a person gets in place of the hall's own page, a form with
+	// what was wrong about it; it answers with its own policy.
+	Page *Page
 }
+
+// Page is a whole page of a room.
+type Page struct{ HTML, CSP string }
 
 // Error returns the rule's id and the reason.
 func (d *Denial) Error() string { return d.Rule.ID + ": " + d.Err.Error() }
