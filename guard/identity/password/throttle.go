@@ -17,7 +17,7 @@ const (
 	lastDelay  = time.Hour
 	// hundred consecutive failures close an account to the client that failed,
 	// and to nobody else.
-	hundred  = 100
+	hundred = 100
 	closed  = 24 * time.Hour
 	// A client may fail sprayBurst times over all accounts, then once in
 	// sprayPace.
