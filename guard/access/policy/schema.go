@@ -10,7 +10,9 @@ import (
 
 	"github.com/cedar-policy/cedar-go"
 	public "github.com/cedar-policy/cedar-go/ast"
+	"github.com/cedar-policy/cedar-go/x/exp/ast"
 	"github.com/cedar-policy/cedar-go/x/exp/schema"
+	"github.com/cedar-policy/cedar-go/x/exp/schema/resolved"
 	"github.com/cedar-policy/cedar-go/x/exp/schema/validate"
 )
 
@@ -79,13 +81,16 @@ func Validate(text string, all []*Policy) error {
 	if err := s.UnmarshalCedar([]byte(text)); err != nil {
 		return fmt.Errorf("schema: %w", err)
 	}
-	resolved, err := s.Resolve()
+	known, err := s.Resolve()
 	if err != nil {
 		return fmt.Errorf("schema: %w", err)
 	}
-	v := validate.New(resolved, validate.WithStrict())
+	v := validate.New(known, validate.WithStrict())
 	var errs []error
 	for _, p := range all {
+		for _, what := range absent(known, p) {
+			errs = append(errs, fmt.Errorf("%s: %s is never there", p.At, what))
+		}
 		if err := v.Policy(p.Name, p.tree); err != nil {
 			for line := range strings.SplitSeq(err.Error(), "\n") {
 				errs = append(errs, fmt.Errorf("%s: %s", p.At, line))
@@ -93,4 +98,44 @@ func Validate(text string, all []*Policy) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// absent lists what a policy asks for by `has` that no request ever has. Cedar
+// takes that for false and says nothing, so that a forbid with a misspelt name
+// would never forbid.
+func absent(known *resolved.Schema, p *Policy) []string {
+	var context, path resolved.RecordType
+	for _, a := range known.Actions {
+		if a.AppliesTo != nil {
+			context = a.AppliesTo.Context
+			path, _ = context["path"].Type.(resolved.RecordType)
+			break
+		}
+	}
+	var all []string
+	look := func(n ast.IsNode) bool {
+		has, ok := n.(ast.NodeTypeHas)
+		if !ok {
+			return true
+		}
+		var in resolved.RecordType
+		of := ""
+		switch arg := has.Arg.(type) {
+		case ast.NodeTypeVariable:
+			of = string(arg.Name)
+			in = map[string]resolved.RecordType{"principal": known.Entities[UserType].Shape, "context": context}[of]
+		case ast.NodeTypeAccess:
+			if v, ok := arg.Arg.(ast.NodeTypeVariable); ok && v.Name == "context" && arg.Value == "path" {
+				of, in = "context.path", path
+			}
+		}
+		if _, there := in[has.Value]; of != "" && !there {
+			all = append(all, of+"."+string(has.Value))
+		}
+		return true
+	}
+	for _, c := range p.tree.Conditions {
+		ast.Inspect(ast.NewNode(c.Body), look)
+	}
+	return all
 }
