@@ -20,6 +20,7 @@ type site struct {
 	base     *guard.Route   // what holds where no route matches
 	routes   []*guard.Route // by position in the list, from 0
 	match    *matcher
+	guarded  *guarded // nil: the app decides
 	override string
 }
 
@@ -262,6 +263,11 @@ func (c *Chain) route(next http.Handler) http.Handler {
 		// Where an exception excuses a claim, the request goes on: by then its
 		// route must be known.
 		claim := c.override(st, x, r)
+		if st.guarded != nil {
+			if err := st.guarded.resource(x, r); err != nil && claim == nil {
+				claim = err
+			}
+		}
 		if len(st.routes) == 0 {
 			return claim
 		}
