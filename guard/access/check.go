@@ -57,16 +57,20 @@ func (r *Room) check(req *http.Request) error {
 	case s.app:
 		return nil
 	}
-	node, err := s.node(x.Resource)
-	if err != nil {
-		return err
-	}
 	for _, method := range x.Methods(req) {
-		if err := s.decide(req, x, node, method); err != nil {
+		if err := s.decide(req, x, resource(x.Resource, method), method); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// resource is what a method leads to: another one may lead elsewhere.
+func resource(res *guard.Resource, method string) *guard.Resource {
+	if res != nil && res.Also != nil && res.Also.Method == method {
+		return res.Also
+	}
+	return res
 }
 
 // node is a pattern with its rule, prepared once.
@@ -131,9 +135,13 @@ func ask(who *guard.Subject, method string) *policy.Ask {
 	return a
 }
 
-func (s *site) decide(req *http.Request, x *guard.Exchange, n *node, method string) error {
+func (s *site) decide(req *http.Request, x *guard.Exchange, res *guard.Resource, method string) error {
+	n, err := s.node(res)
+	if err != nil {
+		return err
+	}
 	a := ask(x.Subject, method)
-	a.Secure, a.Client, a.Path = x.Secure, x.Client, x.Resource.Values
+	a.Secure, a.Client, a.Path = x.Secure, x.Client, res.Values
 	q := n.Query(a)
 	out := s.policies.Decide(q)
 	if out.Allowed {

@@ -3,6 +3,7 @@ package access
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -16,10 +17,10 @@ type Question struct {
 	// the app decides.
 	Site     string
 	Resource *guard.Resource
-	// Methods are those for which the decision must hold.
-	Methods []string
-	Subject *guard.Subject
-	Secure  bool
+	Method   string
+	Subject  *guard.Subject
+	Secure   bool
+	Client   netip.Addr
 }
 
 // Verdict is a decision with its reasons.
@@ -56,14 +57,9 @@ func (r *Room) Explain(q Question) (Verdict, error) {
 	if err != nil {
 		return Verdict{}, err
 	}
-	var v Verdict
-	for _, method := range q.Methods {
-		a := ask(q.Subject, method)
-		a.Secure, a.Path = q.Secure, q.Resource.Values
-		if v = s.explain(n, a); !v.Allowed {
-			break
-		}
-	}
+	a := ask(q.Subject, q.Method)
+	a.Secure, a.Client, a.Path = q.Secure, q.Client, q.Resource.Values
+	v := s.explain(n, a)
 	v.On, v.Rule = q.Resource.On, "no rule"
 	if n.rule >= 0 {
 		v.Rule = fmt.Sprintf("access.rules[%d]", n.rule)
@@ -104,8 +100,8 @@ func (s *site) explain(n *node, a *policy.Ask) Verdict {
 type Reach struct {
 	Site string `json:"site"`
 	On   string `json:"on"`
-	// Who is "everyone", "role:admin", "the app's choice", "nobody"; Unless
-	// says of a line that it refuses whom it names.
+	// Who is "everyone", "role:admin", "nobody"; Refuse says of a line that it
+	// refuses whom it names.
 	Who    string `json:"who"`
 	Refuse bool   `json:"refuse,omitempty"`
 	By     string `json:"by"`
