@@ -1,0 +1,128 @@
+// Package identity says who asks: an account of this gate, a person whom an
+// OIDC provider vouches for, or the holder of a token of a listed issuer.
+//
+// It decides on the request that is forwarded, and tells the app who asked by a
+// signed assertion that is bound to that very request. So neither a header from
+// outside, nor a request replayed on another path, speaks for anybody.
+package identity
+
+import (
+	"context"
+	"embed"
+	"net/http"
+	"time"
+
+	"hauberk.dev/guard"
+	"hauberk.dev/guard/identity/account"
+	"hauberk.dev/store"
+)
+
+//go:embed README.md config.yaml attacks
+var files embed.FS
+
+// Config is the identity section. Its zero value has password accounts, which
+// an administrator makes, and nothing else: no provider, no issuer of tokens.
+type Config struct {
+	// Service is the name that the pages show. Default: the site's first host.
+	Service string `yaml:"service"`
+	// Logo is the path of an image of the site, shown on the pages.
+	Logo string `yaml:"logo"`
+	// Accent is the colour of buttons and links, "#rrggbb".
+	Accent string `yaml:"accent"`
+	// Host is where the pages live; the default, "", is every site. A script
+	// hole in an app owns the app's origin, so a host of their own is safer.
+	Host string `yaml:"host"`
+	// Issuer is "iss" in what goes up. Default "https://" and the site's first host.
+	Issuer string `yaml:"issuer"`
+	// Audience is "aud" in what goes up. Default: where the route goes to.
+	Audience string `yaml:"audience"`
+	// Password says what a password must be.
+	Password Password `yaml:"password"`
+}
+
+// Password says what a password must be.
+type Password struct {
+	// Min is how many characters one has. Default 15, at least 15.
+	Min int `yaml:"min" main:"true" min:"1"`
+	// Words may be no part of one: the names of the service and its company.
+	Words []string `yaml:"words"`
+}
+
+// Options are what the root gives to the room.
+type Options struct {
+	// Records keep the accounts; nil means memory.
+	Records store.Records
+	// Dir is the state folder; "" keeps the keys in memory.
+	Dir string
+	// Record takes what belongs to no request; nil drops it.
+	Record func(guard.Event)
+	// Sessions are room session's.
+	Sessions Sessions
+	// Upstream is where a route goes, by Route.N, as `to:` is written; nil
+	// or "" means nowhere.
+	Upstream func(route int) string
+	// URL is where a browser reaches the pages of the first site, with scheme
+	// and port, for the link of the first administrator.
+	URL string
+}
+
+// Visit is a session, in lists.
+type Visit = account.Visit
+
+// Sessions are what identity needs of room session.
+type Sessions struct {
+	Begin   func(*http.Request, guard.Grant) error
+	SignOut func(*http.Request) error
+	List    func(ctx context.Context, user string) ([]Visit, error)
+	End     func(ctx context.Context, user, id string) (bool, error)
+	EndAll  func(ctx context.Context, user, but string) (int, error)
+	EndOIDC func(ctx context.Context, issuer, sid, subject string) (int, error)
+}
+
+// Room is room identity.
+type Room struct {
+	c    Config
+	o    Options
+	book *account.Book
+}
+
+// New checks c and opens the room.
+func New(c Config, o Options) (*Room, error) {
+	if o.Records == nil {
+		o.Records = store.NewRecords()
+	}
+	r := &Room{c: c, o: o, book: account.NewBook(o.Records)}
+	return r, nil
+}
+
+// Principle labels the room.
+func (r *Room) Principle() *guard.Principle {
+	return &guard.Principle{
+		Name: "identity", Number: 2, Files: files,
+		Rules: []*guard.Rule{signIn, signedIn, badToken, twoIdentities, changed, busy},
+	}
+}
+
+// Know fills the subject of a request.
+func (r *Room) Know(next http.Handler) http.Handler { return guard.Check(r.know)(next) }
+
+// Assert tells the app who asks.
+func (r *Room) Assert(next http.Handler) http.Handler { return next }
+
+// Valid says whether a session of the grant holds: its account stands, and
+// nothing has ended its sessions since.
+func (r *Room) Valid(ctx context.Context, g guard.Grant) bool {
+	a, found, err := r.book.Get(ctx, g.User)
+	return err == nil && found && a.Stands(g)
+}
+
+// record sends an event that belongs to no request.
+func (r *Room) record(e guard.Event) {
+	if r.o.Record == nil {
+		return
+	}
+	if e.Time.IsZero() {
+		e.Time = time.Now()
+	}
+	r.o.Record(e)
+}

@@ -1,0 +1,49 @@
+package identity
+
+import (
+	"net/http"
+
+	"hauberk.dev/guard"
+)
+
+var signIn = &guard.Rule{
+	ID: "identity.sign-in", Severity: guard.Medium, Status: http.StatusForbidden,
+	Title: "name or password is not right",
+	Fix:   "many of these for one name are somebody who guesses: hauberk log shows from where; a user who forgot gets another with hauberk users set-password",
+	CWE:   287, ASVS: []string{"6.3.1", "6.3.8"},
+}
+
+var signedIn = &guard.Rule{
+	ID: "identity.signed-in", Severity: guard.Info, Status: http.StatusOK,
+	Title: "signed in",
+	Fix:   "end a session that the user does not know with hauberk sessions end",
+	CWE:   778, ASVS: []string{"16.3.1"},
+}
+
+var badToken = &guard.Rule{
+	ID: "identity.token", Severity: guard.Medium, Status: http.StatusUnauthorized,
+	Title: "the token of this request is not valid",
+	Fix:   "the detail says what is wrong with it; list its issuer, audience and algorithm in identity.tokens",
+	CWE:   347, ASVS: []string{"9.1.1", "9.1.2", "9.1.3", "9.2.1", "9.2.2", "9.2.3"},
+}
+
+var twoIdentities = &guard.Rule{
+	ID: "identity.two-identities", Severity: guard.Medium, Status: http.StatusBadRequest,
+	Title: "this request speaks for two at once",
+	Fix:   "send the token without the cookie of a signed-in session, or the cookie without the token",
+	CWE:   863, ASVS: []string{"6.3.4"},
+}
+
+var changed = &guard.Rule{
+	ID: "identity.account-changed", Severity: guard.Info, Status: http.StatusOK,
+	Title: "an account was changed",
+	Fix:   "if nobody of yours did it, end the sessions of the administrators and read hauberk log",
+	CWE:   778, ASVS: []string{"16.3.2", "6.3.7"},
+}
+
+var busy = &guard.Rule{
+	ID: "identity.busy", Severity: guard.Medium, Status: http.StatusServiceUnavailable,
+	Title: "too many requests wait for their turn",
+	Fix:   "the bodies of signed-in requests fill the 64 MiB that are kept to bind them: slow down who sends them, or send larger ones chunked",
+	CWE:   770, ASVS: []string{"2.4.1"},
+}
