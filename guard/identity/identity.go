@@ -14,6 +14,7 @@ import (
 
 	"hauberk.dev/guard"
 	"hauberk.dev/guard/identity/account"
+	"hauberk.dev/guard/identity/assertion"
 	"hauberk.dev/store"
 )
 
@@ -84,6 +85,10 @@ type Room struct {
 	c    Config
 	o    Options
 	book *account.Book
+
+	keys   *assertion.Keys
+	signer assertion.Signer
+	hold   *assertion.Hold
 }
 
 // New checks c and opens the room.
@@ -91,7 +96,12 @@ func New(c Config, o Options) (*Room, error) {
 	if o.Records == nil {
 		o.Records = store.NewRecords()
 	}
-	r := &Room{c: c, o: o, book: account.NewBook(o.Records)}
+	keys, err := assertion.Open(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	r := &Room{c: c, o: o, book: account.NewBook(o.Records), keys: keys, hold: &assertion.Hold{}}
+	r.signer.Keys = keys
 	return r, nil
 }
 
@@ -99,15 +109,12 @@ func New(c Config, o Options) (*Room, error) {
 func (r *Room) Principle() *guard.Principle {
 	return &guard.Principle{
 		Name: "identity", Number: 2, Files: files,
-		Rules: []*guard.Rule{signIn, signedIn, badToken, twoIdentities, changed, busy},
+		Rules: []*guard.Rule{signIn, signedIn, badToken, twoIdentities, changed, busy, brokenBody},
 	}
 }
 
 // Know fills the subject of a request.
 func (r *Room) Know(next http.Handler) http.Handler { return guard.Check(r.know)(next) }
-
-// Assert tells the app who asks.
-func (r *Room) Assert(next http.Handler) http.Handler { return next }
 
 // Valid says whether a session of the grant holds: its account stands, and
 // nothing has ended its sessions since.

@@ -47,3 +47,17 @@ var busy = &guard.Rule{
 	Fix:   "the bodies of signed-in requests fill the 64 MiB that are kept to bind them: slow down who sends them, or send larger ones chunked",
 	CWE:   770, ASVS: []string{"2.4.1"},
 }
+
+var brokenBody = &guard.Rule{
+	ID: "identity.broken-body", Severity: guard.Low, Status: http.StatusBadRequest,
+	Title: "the body of this request broke off",
+	Fix:   "nothing: the client has gone, or said a length that it did not send",
+	CWE:   444, ASVS: []string{"4.2.1"},
+}
+
+var required = &guard.Rule{
+	ID: "identity.required", Severity: guard.Low, Status: http.StatusForbidden,
+	Title: "sign in to see this, or ask for the right to",
+	Fix:   "the app's handler asks for a user, a role or a fresh proof: give the role with hauberk users roles",
+	CWE:   862, ASVS: []string{"8.2.1", "8.3.1"},
+}
