@@ -41,7 +41,7 @@ func every() map[string]pages.View {
 	account := pages.Account{Name: "ada", Email: "ada.lovelace@analytical-engines.example", Roles: []string{"admin", "editor"}, SignedIn: at,
 		Password: true, Least: 15, Sessions: sessions, Others: true}
 	weak, done, oidc := account, account, account
-	weak.Problem, done.Done = wrong("password.common", "new"), "done.password"
+	weak.Problem, done.Done = wrong("password-listed", "new"), "done.password"
 	oidc.Password, oidc.Provider, oidc.Sessions, oidc.Others, oidc.Roles = false, "Example Identity", sessions[:1], false, nil
 	return map[string]pages.View{
 		"sign-in":           pages.SignIn{To: "/a?b=c&d", Passwords: true},
@@ -61,7 +61,7 @@ func every() map[string]pages.View {
 		"account-done":      done,
 		"account-oidc":      oidc,
 		"first":             pages.First{Token: "abc", Least: 15},
-		"first-weak":        pages.First{Token: "abc", Name: "ada", Least: 15, Problem: wrong("password.short", "new")},
+		"first-weak":        pages.First{Token: "abc", Name: "ada", Least: 15, Problem: wrong("password-short", "new")},
 		"first-again":       pages.First{Token: "abc", Name: "ada", Least: 15, Problem: wrong("problem.again", "again")},
 		"wrong":             pages.Wrong{Key: "wrong.first", To: "/", Link: "wrong.home"},
 	}
@@ -131,7 +131,7 @@ var used = regexp.MustCompile(`\{\{-? ?t "([a-z.-]+)"`)
 
 // handed are the keys that the room chooses while it runs; a test of the room
 // shows that it has each of them.
-var handed = regexp.MustCompile(`^(problem|password|done|wrong|unit)\.`)
+var handed = regexp.MustCompile(`^(problem\.|password-|done\.|wrong\.|unit\.)`)
 
 func TestEveryTextIsUsedAndEveryPageTakesItsTextFromTheFile(t *testing.T) {
 	en := english(t)
@@ -352,6 +352,15 @@ func TestADeviceIsNamedInWordsOfOurOwn(t *testing.T) {
 		browser, system := pages.Device(agent)
 		if got := browser + " " + system; got != want {
 			t.Errorf("%.80q: got %q, want %q", agent, got, want)
+		}
+	}
+}
+
+func TestAWaitIsNeverSaidShorterThanItIs(t *testing.T) {
+	s := newSet(t, pages.Config{})
+	for d, want := range map[time.Duration]string{time.Millisecond: "1 s", 30 * time.Second: "30 s", 91 * time.Second: "2 min", 15 * time.Minute: "15 min"} {
+		if got := s.Wait(d); got != want {
+			t.Errorf("%v: got %q, want %q", d, got, want)
 		}
 	}
 }

@@ -8,7 +8,9 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -170,8 +172,11 @@ func fill(values []any) ([]string, error) {
 	return pairs, nil
 }
 
-// Text returns the text of a key, and false where there is none.
-func (s *Set) Text(key string) (string, bool) {
-	text, found := s.texts[key]
-	return text, found
+// Wait says in words how long d is, never less than it is.
+func (s *Set) Wait(d time.Duration) string {
+	key, n := "unit.seconds", (d+time.Second-1)/time.Second
+	if n > 90 {
+		key, n = "unit.minutes", (d+time.Minute-1)/time.Minute
+	}
+	return strings.ReplaceAll(s.texts[key], "{n}", strconv.Itoa(int(n)))
 }
