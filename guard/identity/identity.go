@@ -10,11 +10,13 @@ import (
 	"context"
 	"embed"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"hauberk.dev/guard"
 	"hauberk.dev/guard/identity/account"
 	"hauberk.dev/guard/identity/assertion"
+	"hauberk.dev/guard/identity/pages"
 	"hauberk.dev/store"
 )
 
@@ -26,10 +28,19 @@ var files embed.FS
 type Config struct {
 	// Service is the name that the pages show. Default: the site's first host.
 	Service string `yaml:"service"`
-	// Logo is the path of an image of the site, shown on the pages.
+	// Logo is the path of an image of the site, shown on the pages: a PNG or an
+	// SVG of at most 64 KiB.
 	Logo string `yaml:"logo"`
-	// Accent is the colour of buttons and links, "#rrggbb".
-	Accent string `yaml:"accent"`
+	// Accent and AccentDark are the colours of buttons and links on light and on
+	// dark paper, "#rrggbb". One that cannot be read there is refused.
+	Accent     string `yaml:"accent"`
+	AccentDark string `yaml:"accent_dark"`
+	// Texts is the path of a JSON file of texts that stand in place of the
+	// English ones of the pages, by key; at most 64 KiB.
+	Texts string `yaml:"texts"`
+	// ServiceWorkers are the paths of scripts of the app whose service workers
+	// may rule more than their folder.
+	ServiceWorkers []string `yaml:"service_workers"`
 	// Host is where the pages live; the default, "", is every site. A script
 	// hole in an app owns the app's origin, so a host of their own is safer.
 	Host string `yaml:"host"`
@@ -86,6 +97,10 @@ type Room struct {
 	o    Options
 	book *account.Book
 
+	pages  *pages.Set
+	doors  []door      // providers, in the order of the config
+	worked atomic.Bool // a service worker has been told of
+
 	keys   *assertion.Keys
 	signer assertion.Signer
 	hold   *assertion.Hold
@@ -102,6 +117,9 @@ func New(c Config, o Options) (*Room, error) {
 	}
 	r := &Room{c: c, o: o, book: account.NewBook(o.Records), keys: keys, hold: &assertion.Hold{}}
 	r.signer.Keys = keys
+	if r.pages, err = openPages(c); err != nil {
+		return nil, err
+	}
 	return r, nil
 }
 
@@ -109,7 +127,8 @@ func New(c Config, o Options) (*Room, error) {
 func (r *Room) Principle() *guard.Principle {
 	return &guard.Principle{
 		Name: "identity", Number: 2, Files: files,
-		Rules: []*guard.Rule{signIn, signedIn, badToken, twoIdentities, changed, busy, brokenBody},
+		Rules: []*guard.Rule{signIn, signedIn, badToken, twoIdentities, changed, busy, brokenBody,
+			navigation, badForm, nobody, stale, weakPassword, firstLink, worker},
 	}
 }
 
