@@ -19,6 +19,7 @@ import (
 	"hauberk.dev/guard"
 	"hauberk.dev/guard/identity/account"
 	"hauberk.dev/guard/identity/assertion"
+	"hauberk.dev/guard/identity/pages"
 	"hauberk.dev/guard/identity/password"
 	"hauberk.dev/guard/identity/token"
 	"hauberk.dev/store"
@@ -32,10 +33,19 @@ var files embed.FS
 type Config struct {
 	// Service is the name that the pages show. Default: the site's first host.
 	Service string `yaml:"service"`
-	// Logo is the path of an image of the site, shown on the pages.
+	// Logo is the path of an image of the site, shown on the pages: a PNG or an
+	// SVG of at most 64 KiB.
 	Logo string `yaml:"logo"`
-	// Accent is the colour of buttons and links, "#rrggbb".
-	Accent string `yaml:"accent"`
+	// Accent and AccentDark are the colours of buttons and links on light and on
+	// dark paper, "#rrggbb". One that cannot be read there is refused.
+	Accent     string `yaml:"accent"`
+	AccentDark string `yaml:"accent_dark"`
+	// Texts is the path of a JSON file of texts that stand in place of the
+	// English ones of the pages, by key; at most 64 KiB.
+	Texts string `yaml:"texts"`
+	// ServiceWorkers are the paths of scripts of the app whose service workers
+	// may rule more than their folder.
+	ServiceWorkers []string `yaml:"service_workers"`
 	// Host is where the pages live; the default, "", is every site. A script
 	// hole in an app owns the app's origin, so a host of their own is safer.
 	Host string `yaml:"host"`
@@ -96,7 +106,10 @@ type Room struct {
 	o    Options
 	book *account.Book
 
-	door   *door
+	pages  *pages.Set
+	doors  []door      // providers, in the order of the config
+	worked atomic.Bool // a service worker has been told of
+	locks  *locks
 	lists  atomic.Pointer[[]*password.Filter]
 	tokens *token.Verifier // nil: no issuer is listed
 	keys   *assertion.Keys
@@ -111,8 +124,10 @@ func New(c Config, o Options) (*Room, error) {
 	}
 	r := &Room{c: c, o: o, book: account.NewBook(o.Records), hold: &assertion.Hold{}}
 	errs := c.check()
+	var err error
+	r.pages, err = openPages(c)
+	errs = append(errs, err)
 	if len(c.Tokens) > 0 {
-		var err error
 		r.tokens, err = token.New(c.Tokens, "identity.tokens", token.Options{Note: func(ctx context.Context, what string) {
 			r.note(ctx, badToken.Noted("%s", what))
 		}})
@@ -129,7 +144,7 @@ func New(c Config, o Options) (*Room, error) {
 
 // open reads what the state folder keeps.
 func (r *Room) open() (err error) {
-	if r.door, err = openDoor(r.o.Dir, r.alarm); err != nil {
+	if r.locks, err = openLocks(r.o.Dir, r.alarm); err != nil {
 		return err
 	}
 	if r.keys, err = assertion.Open(r.o.Dir); err != nil {
@@ -165,7 +180,7 @@ func (r *Room) alarm(name string, failures int) {
 // has read of accounts, and with keys that are only in memory. It is called
 // before the first request.
 func (r *Room) Succeed(old *Room) {
-	r.door, r.hold, r.signer = old.door, old.hold, old.signer
+	r.locks, r.hold, r.signer = old.locks, old.hold, old.signer
 	if r.o.Records == old.o.Records {
 		r.book = old.book // what is changed here is read there
 	}
@@ -179,6 +194,7 @@ func (r *Room) Principle() *guard.Principle {
 		Rules: []*guard.Rule{
 			signIn, signedIn, guessing, crowded, badToken, twoIdentities,
 			changed, administration, required, busy, brokenBody, keys,
+			navigation, badForm, nobody, stale, weakPassword, firstLink, worker,
 		},
 		Run: r.run,
 	}
