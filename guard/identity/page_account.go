@@ -8,6 +8,7 @@ import (
 	"hauberk.dev/guard"
 	"hauberk.dev/guard/identity/account"
 	"hauberk.dev/guard/identity/pages"
+	"hauberk.dev/guard/identity/password"
 )
 
 var weakPassword = &guard.Rule{
@@ -64,7 +65,7 @@ func (r *Room) accountPage(req *http.Request, a *account.Account, g guard.Grant)
 }
 
 // least is how many characters a password has.
-func (r *Room) least() int { return max(r.c.Password.Min, leastPassword) }
+func (r *Room) least() int { return max(r.c.Password.Min, password.MinAlone) }
 
 // postPassword changes the password. It takes the old one in the same form,
 // however fresh the session is, and ends every other session with the same
@@ -84,15 +85,13 @@ func (r *Room) postPassword(req *http.Request, f url.Values) (answer, error) {
 	if key, field := r.mistake(a, f); key != "" {
 		return answer{}, r.accountAgain(req, a, g, weakPassword.Deny("%s", key).In("body."+field), &pages.Problem{Key: key, Field: field})
 	}
-	made, err := r.setPassword(req.Context(), a.ID, f.Get("new"))
+	made, err := r.setPassword(req.Context(), r.clientOf(req, a.ID), a.ID, guard.From(req.Context()).Session.ID(), f.Get("new"))
 	if err != nil {
 		return answer{}, err
 	}
 	if _, err := r.enter(req, made, ""); err != nil {
 		return answer{}, err
 	}
-	e := changed.Noted("%s changed the password", made.Name)
-	guard.From(req.Context()).Emit(e)
 	return answer{to: accountPath + "?done=password"}, nil
 }
 
@@ -110,16 +109,16 @@ func (r *Room) accountAgain(req *http.Request, a *account.Account, g guard.Grant
 // the field to mend. It stands twice in the form: who mistypes a password that
 // nobody can see has lost the account.
 func (r *Room) mistake(a *account.Account, f url.Values) (key, field string) {
-	password := f.Get("new")
+	given := f.Get("new")
 	var weak *Weak
-	switch err := r.checkPassword(a, password); {
+	switch err := r.checkPassword(a.Name, a.Email, given); {
 	case errors.As(err, &weak):
 		return string(weak.Reason), "new"
 	case err != nil:
 		return "password-invalid", "new"
-	case f.Get("again") != password:
+	case f.Get("again") != given:
 		return "problem.again", "again"
-	case f.Get("password") == password && f.Has("password"):
+	case f.Get("password") == given && f.Has("password"):
 		return "problem.same", "new"
 	}
 	return "", ""

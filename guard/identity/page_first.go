@@ -53,15 +53,14 @@ func (r *Room) postFirst(req *http.Request, f url.Values) (answer, error) {
 	if key, field := r.mistake(&account.Account{Name: name}, f); key != "" {
 		return answer{}, retry(key, field)
 	}
-	a, err := r.firstUse(req.Context(), token, name, f.Get("new"))
+	a, err := r.firstUse(req.Context(), r.clientOf(req, ""), token, name, f.Get("new"))
 	switch {
 	case errors.Is(err, account.ErrExists):
 		return answer{}, retry("problem.taken", "name")
-	case errors.Is(err, account.ErrUnknown):
+	case errors.Is(err, errFirst) || errors.Is(err, ErrAdministrator):
 		return answer{}, r.tooLate("another was faster")
 	case err != nil:
 		return answer{}, err
 	}
-	guard.From(req.Context()).Emit(changed.Noted("%s is the first administrator", a.Name))
 	return r.enter(req, a, accountPath)
 }

@@ -53,8 +53,9 @@ type page struct {
 
 // answer is a page to show, or a path to go to.
 type answer struct {
-	view pages.View
-	to   string
+	view    pages.View
+	to      string
+	cookies []*http.Cookie
 }
 
 // PagePaths are the paths at which Pages answers; the root keeps them for us.
@@ -100,6 +101,9 @@ func asked(req *http.Request) string {
 // but Refuse alone knows: what it leaves to us goes nowhere.
 func (r *Room) servePage(w http.ResponseWriter, req *http.Request, p page) {
 	a, err := p.ask(req)
+	for _, c := range a.cookies {
+		http.SetCookie(w, c)
+	}
 	if err == nil && a.view != nil {
 		err = r.show(w, req, a.view)
 	}

@@ -98,7 +98,7 @@ func (r *Room) enter(req *http.Request, a *account.Account, to string) (answer, 
 	e := signedIn.Noted("%s by password", a.Name)
 	e.User = a.ID
 	guard.From(req.Context()).Emit(e)
-	return answer{to: to}, nil
+	return answer{to: to, cookies: []*http.Cookie{r.mark(req, a)}}, nil
 }
 
 func (r *Room) getSignOut(req *http.Request) (answer, error) {
