@@ -29,11 +29,9 @@ function split(req) {
   if (parts.length !== 3) throw forged('the identity header is no compact JWS');
   const [head, claims, signature] = parts.map(base64url);
   if (!head || !claims || !signature) throw forged('the identity header is not canonical base64url');
+  const header = headerOf(object(head, 'header'));
   if (signature.length !== 64) throw forged('the signature is not 64 bytes');
-  return {
-    header: headerOf(object(head, 'header')), claims, signature,
-    signed: Buffer.from(`${parts[0]}.${parts[1]}`, 'latin1'),
-  };
+  return { header, claims, signature, signed: Buffer.from(`${parts[0]}.${parts[1]}`, 'latin1') };
 }
 
 function object(bytes, what) {
