@@ -21,7 +21,7 @@ declare global {
 declare function hauberk(options: hauberk.Options): hauberk.Middleware;
 
 declare namespace hauberk {
-  interface Options {
+  export interface Options {
     /** The path of the gate's JWKS file, or `unix:` and the absolute path of its private socket. */
     keys: string;
     /** `identity.issuer` of the gate. */
@@ -32,7 +32,7 @@ declare namespace hauberk {
     onError?: ((err: Refusal | Error, req?: IncomingMessage) => void) | undefined;
   }
 
-  interface User {
+  export interface User {
     /** Never given to another. */
     readonly id: string;
     readonly name: string | undefined;
@@ -48,45 +48,45 @@ declare namespace hauberk {
     readonly sessionId: string | undefined;
   }
 
-  interface Auth {
+  export interface Auth {
     readonly payload: Readonly<Record<string, unknown>>;
     readonly anonymous: boolean;
     /** False where the body streams: then nobody signed for it. */
     readonly bodyBound: boolean;
   }
 
-  interface Facts {
+  export interface Facts {
     readonly user: User | undefined;
     readonly auth: Auth;
   }
 
-  interface Refusal extends Error {
+  export interface Refusal extends Error {
     readonly status: number;
     readonly code: 'EHAUBERKIDENTITY' | 'EHAUBERKBODY' | 'EHAUBERKBUSY' | 'EHAUBERKMOUNT' | 'EHAUBERKSIGNIN' | 'EHAUBERKROLE' | 'EHAUBERKSCOPE' | 'EHAUBERKFRESH';
   }
 
-  interface Handler {
+  export interface Handler {
     (req: IncomingMessage, res: ServerResponse, next: (err?: any) => void): void;
   }
 
-  interface Middleware extends Handler {
+  export interface Middleware extends Handler {
     /** Verifies a request of `server.on('upgrade')`; rejects with a Refusal. */
     verifyUpgrade(req: IncomingMessage): Promise<Facts>;
   }
 
-  interface GuardOptions {
+  export interface GuardOptions {
     /** Leads a visitor's page to the gate's sign-in, or to its confirmation, and back. */
     redirect?: boolean | undefined;
   }
 
   /** Lets in who is signed in; 401 EHAUBERKSIGNIN. */
-  function requireUser(options?: GuardOptions): Handler;
+  export function requireUser(options?: GuardOptions): Handler;
   /** Lets in who has one of the roles; 403 EHAUBERKROLE. */
-  function requireRole(...roles: [string, ...string[]] | [string, ...string[], GuardOptions]): Handler;
+  export function requireRole(...roles: [string, ...string[]] | [string, ...string[], GuardOptions]): Handler;
   /** Lets in whose token has all of the scopes; 403 EHAUBERKSCOPE. */
-  function requireScope(...scopes: [string, ...string[]] | [string, ...string[], GuardOptions]): Handler;
+  export function requireScope(...scopes: [string, ...string[]] | [string, ...string[], GuardOptions]): Handler;
   /** Lets in who proved who they are in the last seconds; 401 EHAUBERKFRESH. */
-  function requireFresh(seconds: number, options?: GuardOptions): Handler;
+  export function requireFresh(seconds: number, options?: GuardOptions): Handler;
 
   export { hauberk, hauberk as default };
 }
