@@ -140,8 +140,9 @@ func build(c Config, s *store.Store, u use) (*Chain, error) {
 		})
 	})
 	ch.session.CheckBy(ch.identity.Valid)
-	ch.access = access.New()
-	ch.session.StrictFor(func(r *http.Request) bool { return ch.access.AsksRole(guard.From(r.Context())) })
+	rules := access.New() // not ch: who outlives the chain must not keep it
+	ch.access = rules
+	ch.session.StrictFor(func(r *http.Request) bool { return rules.AsksRole(guard.From(r.Context())) })
 	j.found(ch.guardSites())
 	j.found(ch.furnish(j.wrong))
 	ch.exceptions, err = compileExceptions(c.Exceptions, ch.Principles())
