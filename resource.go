@@ -19,28 +19,28 @@ type guarded struct {
 
 // newGuarded reads the patterns of a site's access rules and routes. A pattern
 // that stands in both lists is one.
-func newGuarded(site string, exact bool, at string, rules, routes []string) (*guarded, []error) {
+func newGuarded(site string, exact bool, at string, in *Site) (*guarded, []error) {
 	g := &guarded{site: site, rules: newMatcher(exact), all: newMatcher(exact)}
 	var errs []error
 	seen := map[string]bool{}
-	for i, on := range rules {
-		p, err := parsePattern(on)
+	for i, rule := range in.Access.Rules {
+		p, err := parsePattern(rule.On)
 		if err == nil {
 			err = g.rules.add(p, i+1)
 		}
 		if err == nil {
-			err = g.name(p, on, seen)
+			err = g.name(p, seen)
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("%s.access.rules[%d].on: %w", at, i, err))
 		}
 	}
-	for i, on := range routes {
-		p, err := parsePattern(on)
+	for i, route := range in.Routes {
+		p, err := parsePattern(route.On)
 		if err != nil {
 			continue // the list of routes has reported it
 		}
-		if err := g.name(p, on, seen); err != nil {
+		if err := g.name(p, seen); err != nil {
 			errs = append(errs, fmt.Errorf("%s.routes[%d].on: beside the access rules: %w", at, i, err))
 		}
 	}
@@ -48,7 +48,7 @@ func newGuarded(site string, exact bool, at string, rules, routes []string) (*gu
 }
 
 // name registers a pattern of either list.
-func (g *guarded) name(p pattern, on string, seen map[string]bool) error {
+func (g *guarded) name(p pattern, seen map[string]bool) error {
 	method := p.method
 	if method == http.MethodHead {
 		method = http.MethodGet
