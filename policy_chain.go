@@ -5,19 +5,34 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"hauberk.dev/guard"
 	"hauberk.dev/guard/access"
 	"hauberk.dev/guard/harden"
 )
 
+// TryPolicy makes the chain as Try does, for Decide and Reach alone: it will not
+// listen, so that rules can be tested where the certificates are not.
+func TryPolicy(c Config) (*Chain, error) {
+	c.State = ""
+	return build(c, nil, use{trial: true, unlistened: true})
+}
+
 // Decide says what room access would decide on a request that nobody has sent,
 // and why. The target is a path on the first site, or a URL; who is nil for
 // nobody. Where another room refuses the target, Verdict.By names its rule.
 func (c *Chain) Decide(method, target string, who *guard.Subject) (access.Verdict, error) {
-	u, err := url.Parse(target)
-	if err != nil || len(c.sites.all) == 0 {
-		return access.Verdict{}, errors.Join(err, c.sited())
+	parse := url.Parse
+	if strings.HasPrefix(target, "/") {
+		parse = url.ParseRequestURI // "//admin" is a path
+	}
+	u, err := parse(target)
+	if err == nil && len(c.sites.all) == 0 {
+		err = errors.New("no site is configured")
+	}
+	if err != nil {
+		return access.Verdict{}, err
 	}
 	st := c.sites.all[0]
 	if u.Host != "" {
@@ -37,15 +52,6 @@ func (c *Chain) Decide(method, target string, who *guard.Subject) (access.Verdic
 		return access.Verdict{}, err
 	}
 	return c.access.Explain(q)
-}
-
-var errNoSite = errors.New("no site is configured")
-
-func (c *Chain) sited() error {
-	if len(c.sites.all) == 0 {
-		return errNoSite
-	}
-	return nil
 }
 
 // Reach lists who reaches what on every site, and by which rule.

@@ -31,13 +31,14 @@ func policyCommand() *cobra.Command {
 	return c
 }
 
-// policyChain makes the chain of a config without leaving a trace.
+// policyChain makes the chain of a config to ask it who may do what.
 func policyChain(file string) (*hauberk.Chain, error) {
 	l, err := load(file)
 	if err != nil {
 		return nil, err
 	}
-	return l.try()
+	chain, err := hauberk.TryPolicy(l.Config)
+	return chain, l.locate(err)
 }
 
 func policyRoutesCommand(config *string) *cobra.Command {
