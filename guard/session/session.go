@@ -73,6 +73,7 @@ type Room struct {
 	strict  func(*http.Request) bool
 	top     settings
 	vaults  []bool // by route: the vault is on
+	hidden  hidden
 }
 
 // New checks c, the settings of every route that says nothing else.
@@ -92,9 +93,6 @@ func (r *Room) CheckBy(f func(context.Context, guard.Grant) bool) { r.check = f 
 
 // Load reads the cookie and sets Exchange.Session.
 func (r *Room) Load(next http.Handler) http.Handler { return next }
-
-// Vault keeps the app's cookies, and our own from the app.
-func (r *Room) Vault(next http.Handler) http.Handler { return next }
 
 // Cached returns the key for the rate-limit bucket of a signed-in session that
 // the read cache knows. It asks no store and changes nothing.
