@@ -235,7 +235,7 @@ func (t *trip) change(l *vault.Line, now time.Time) vault.Change {
 	if path == "" {
 		path = vault.Default(t.ask.Path)
 	}
-	return vault.Change{Gone: l.Ended(now), Cookie: vault.Cookie{
+	return vault.Change{Gone: l.Ended(now), Weak: safe(t.req.Method), Cookie: vault.Cookie{
 		Host: t.ask.Host, Name: l.Name, Path: path, Value: l.Value, Secure: l.Secure, SameSite: l.SameSite, Expires: l.Expires,
 	}}
 }
@@ -333,11 +333,7 @@ func (t *trip) write(ctx context.Context, s *state, changes []vault.Change) (vau
 // nothing: an app that keeps its session's id says so in its own memory alone.
 // A form that a person sent is rare, so each gets another id.
 func (t *trip) signs(status int) bool {
-	switch t.req.Method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
-		return false
-	}
-	if len(t.jar) == 0 || status < 200 || status >= 400 {
+	if safe(t.req.Method) || len(t.jar) == 0 || status < 200 || status >= 400 {
 		return false
 	}
 	if mode := t.req.Header.Get("Sec-Fetch-Mode"); mode != "" {
@@ -345,6 +341,11 @@ func (t *trip) signs(status int) bool {
 	}
 	kind := t.req.Header.Get("Content-Type")
 	return strings.HasPrefix(kind, "application/x-www-form-urlencoded") || strings.HasPrefix(kind, "multipart/form-data")
+}
+
+// safe says whether a method asks for nothing to change (RFC 9110, 9.2.1).
+func safe(method string) bool {
+	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions || method == http.MethodTrace
 }
 
 // named bounds a name for the log.

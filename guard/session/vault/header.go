@@ -72,7 +72,6 @@ func Fold(name string) string {
 		return name
 	}
 	name = decode(name)
-	name = strings.TrimFunc(name, func(c rune) bool { return c == '"' })
 	i, k := 0, len(name)
 	for i < k && blank(name[i]) {
 		i++
@@ -105,8 +104,8 @@ func plain(name string) bool {
 	return true
 }
 
-// blank says what parsers take for space around a name.
-func blank(c byte) bool { return c <= ' ' || c == 0x7f || c == 0x85 || c == 0xa0 }
+// blank says what parsers take away around a name.
+func blank(c byte) bool { return c <= ' ' || c == '"' || c == 0x7f || c == 0x85 || c == 0xa0 }
 
 // decode undoes percent signs, once, and leaves what is none.
 func decode(s string) string {

@@ -55,6 +55,8 @@ type Change struct {
 	// Gone says that the cookie is deleted; Named, that all cookies of its host
 	// and name are, since the name went to the browser.
 	Gone, Named bool
+	// Weak says that the request was one that asks for nothing to change, a GET.
+	Weak bool
 }
 
 // Effect says what changes did to a jar, the strongest last.
@@ -73,9 +75,9 @@ const (
 // else whoever makes the app set many would end the session of somebody else.
 //
 // seen is the jar that the request went up with. Where another request has
-// changed a cookie since, a change made without knowing of it is late and does
-// not count: it would bring back what a sign-in has replaced. A deletion
-// always counts: no sign-out is lost.
+// changed a cookie since, a weak change made without knowing of it is late and
+// does not count: a poll that was under way would bring back what a sign-in has
+// replaced. A deletion always counts: no sign-out is lost.
 func (j Jar) Apply(seen Jar, changes []Change, now time.Time) (Jar, Effect, []string) {
 	out := slices.DeleteFunc(slices.Clone(j), func(c Cookie) bool { return !c.live(now) })
 	effect := Nothing
@@ -91,7 +93,7 @@ func (j Jar) Apply(seen Jar, changes []Change, now time.Time) (Jar, Effect, []st
 			if len(out) < n {
 				effect = max(effect, Renewed)
 			}
-		case late(j, seen, &ch.Cookie):
+		case ch.Weak && late(j, seen, &ch.Cookie):
 		default:
 			did, fits := out.set(&ch.Cookie, now)
 			if !fits {

@@ -134,10 +134,10 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// seconds reads a Max-Age: digits, or a minus sign and digits.
+// seconds reads a Max-Age: digits, perhaps with a minus sign before them.
 func seconds(s string) (int64, bool) {
 	digits := strings.TrimPrefix(s, "-")
-	if digits == "" && s != "-" || s == "" {
+	if digits == "" {
 		return 0, false
 	}
 	var n int64
