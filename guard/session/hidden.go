@@ -34,8 +34,9 @@ type hidden struct {
 
 // names are what is known of one site. They never change.
 type names struct {
-	// Kept were set HttpOnly, folded and sorted. Open are those of them that the
-	// app has given to the browser too: only a session tells whose they are.
+	// Kept were set HttpOnly, folded and sorted. Open are those of them, or of
+	// usual, that the app has given to the browser too: only a session tells
+	// whose they are.
 	Kept []string `json:"kept"`
 	Open []string `json:"open,omitempty"`
 
@@ -43,8 +44,18 @@ type names struct {
 	read    time.Time
 }
 
+// usual are names of sessions, folded, that frameworks give them and nobody
+// else: they are the app's own before it has set one here, which is when a
+// planted one would do best.
+var usual = map[string]bool{
+	"connect_sid": true, "express:sess": true, "express:sess_sig": true, "koa_sess": true, "koa_sess_sig": true, "koa:sess": true, "koa:sess_sig": true,
+	"phpsessid": true, "jsessionid": true, "asp_net_sessionid": true, "_aspnetcore_session": true, "_aspnetcore_cookies": true, "rack_session": true,
+	"_session_id": true, "laravel_session": true, "ci_session": true, "next-auth_session-token": true, "__secure-next-auth_session-token": true,
+	"authjs_session-token": true, "__secure-authjs_session-token": true, "better-auth_session_token": true, "__secure-better-auth_session_token": true,
+}
+
 func (n *names) hides(folded string) bool {
-	if _, kept := slices.BinarySearch(n.Kept, folded); !kept {
+	if _, kept := slices.BinarySearch(n.Kept, folded); !kept && !usual[folded] {
 		return false
 	}
 	_, open := slices.BinarySearch(n.Open, folded)
@@ -146,7 +157,7 @@ func (n *names) with(changes []vault.Change) (*names, bool) {
 		switch {
 		case c.Gone || folded == "":
 		case c.Named:
-			if _, kept := slices.BinarySearch(out.Kept, folded); kept {
+			if _, kept := slices.BinarySearch(out.Kept, folded); kept || usual[folded] {
 				news = insert(&out.Open, folded) || news
 			}
 		default:

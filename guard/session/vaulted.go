@@ -278,8 +278,16 @@ func (t *trip) save(changes []vault.Change, status int) error {
 			return err
 		}
 	}
-	if effect == vault.Changed || t.signs(status) {
+	if _, in := s.Grant(); in {
+		// Our own sign-in gave the session its id: who had the one before has
+		// nothing.
+		return nil
+	}
+	switch {
+	case effect == vault.Changed && (t.navigates() || !safe(t.req.Method)):
 		return s.Rotate(ctx)
+	case t.signs(status):
+		return s.rotateAtOnce(ctx)
 	}
 	return nil
 }
@@ -333,11 +341,17 @@ func (t *trip) write(ctx context.Context, s *state, changes []vault.Change) (vau
 // nothing: an app that keeps its session's id says so in its own memory alone.
 // A form that a person sent is rare, so each gets another id.
 func (t *trip) signs(status int) bool {
-	if safe(t.req.Method) || len(t.jar) == 0 || status < 200 || status >= 400 {
-		return false
-	}
+	return !safe(t.req.Method) && len(t.jar) > 0 && status >= 200 && status < 400 && t.navigates()
+}
+
+// navigates says that the answer is a page for a person. Browsers tell; of one
+// that does not, the body of a form does.
+func (t *trip) navigates() bool {
 	if mode := t.req.Header.Get("Sec-Fetch-Mode"); mode != "" {
 		return mode == "navigate"
+	}
+	if safe(t.req.Method) {
+		return strings.Contains(t.req.Header.Get("Accept"), "text/html")
 	}
 	kind := t.req.Header.Get("Content-Type")
 	return strings.HasPrefix(kind, "application/x-www-form-urlencoded") || strings.HasPrefix(kind, "multipart/form-data")

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -138,6 +139,8 @@ func read(c asked) told {
 	return got
 }
 
+var impossible = regexp.MustCompile(`(29|30) Feb|31 `)
+
 // differs says where we follow RFC 6265bis, and so the browsers, and
 // tough-cookie the older text or a choice of its own; such a case is not
 // compared.
@@ -151,7 +154,7 @@ func differs(c asked, want, got *told) bool {
 		}
 		// There is no 31st of September (5.1.1, step 6): tough-cookie takes it
 		// for the 1st of October.
-		if day := time.UnixMilli(ms).UTC().Day(); got.End == "never" && day <= 3 && strings.Contains(c.Field, "3") {
+		if got.End == "never" && time.UnixMilli(ms).UTC().Day() <= 3 && impossible.MatchString(c.Field) {
 			return true
 		}
 	}
