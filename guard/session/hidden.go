@@ -20,7 +20,7 @@ const (
 	// hiddenFor is how old what is known may be: another instance may have
 	// learned more.
 	hiddenFor = 30 * time.Second
-	hiddenKey = "session/vaulted/"
+	hiddenKey = "session-vaulted/"
 )
 
 // hidden knows for each site the names of the cookies that its app keeps from

@@ -11,6 +11,8 @@ import (
 	"context"
 	"embed"
 	"net/http"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"hauberk.dev/guard"
@@ -68,62 +70,90 @@ type Info struct {
 // Room keeps the sessions of a gate.
 type Room struct {
 	records store.Records
+	given   bool // records was handed over
 	record  func(guard.Event)
 	check   func(context.Context, guard.Grant) bool
 	strict  func(*http.Request) bool
-	top     settings
+	top     Config
 	vaults  []bool // by route: the vault is on
-	hidden  hidden
+	hidden  hidden // the names of what it keeps
+	mem     *memory
+}
+
+// memory is what outlives a room at a reload.
+type memory struct {
+	cache   *cache
+	streams *streams
+	clients store.Buckets // sessions without a user, by client
+	locks   [256]sync.Mutex
+	touches chan struct{}   // writes of last-seen times under way
+	odd     [4]atomic.Int64 // by rule: when an odd cookie was journalled last
 }
 
 // New checks c, the settings of every route that says nothing else.
 func New(c Config, o Options) (*Room, error) {
-	r := &Room{records: o.Records, record: o.Record, check: o.Check}
-	return r, nil
+	r := &Room{records: o.Records, given: o.Records != nil, record: o.Record, check: o.Check}
+	if !r.given {
+		r.records = store.NewRecords()
+	}
+	if r.record == nil {
+		r.record = func(guard.Event) {}
+	}
+	r.mem = &memory{cache: newCache(), streams: newStreams(), clients: store.NewBuckets(), touches: make(chan struct{}, 8)}
+	var err error
+	r.top, err = c.resolve()
+	r.vaults = []bool{r.top.Vault == "on"}
+	return r, err
 }
 
-// Route sets what holds for route n; c is complete.
-func (r *Room) Route(n int, c Config) error { return nil }
+// Route sets what holds for route n; c is complete. Only the vault may differ:
+// all routes share the one session.
+func (r *Room) Route(n int, c Config) error {
+	c, err := c.resolve()
+	if err != nil {
+		return err
+	}
+	if err := c.sameGate(r.top); err != nil {
+		return err
+	}
+	for len(r.vaults) <= n {
+		r.vaults = append(r.vaults, r.vaults[0])
+	}
+	r.vaults[n] = c.Vault == "on"
+	return nil
+}
 
-// StrictFor says by f which requests ask for a role.
+// vaulted says whether the vault is on for the request of x.
+func (r *Room) vaulted(x *guard.Exchange) bool {
+	if n := x.Route.N; n < len(r.vaults) {
+		return r.vaults[n]
+	}
+	return r.vaults[0]
+}
+
+// StrictFor says by f which requests ask for a role. The root calls it before
+// the first request.
 func (r *Room) StrictFor(f func(*http.Request) bool) { r.strict = f }
 
-// CheckBy is Options.Check for a root that has it only later.
+// CheckBy is Options.Check for a root that has it only later. The root calls it
+// before the first request.
 func (r *Room) CheckBy(f func(context.Context, guard.Grant) bool) { r.check = f }
-
-// Load reads the cookie and sets Exchange.Session.
-func (r *Room) Load(next http.Handler) http.Handler { return next }
-
-// Cached returns the key for the rate-limit bucket of a signed-in session that
-// the read cache knows. It asks no store and changes nothing.
-func (r *Room) Cached(req *http.Request) (key string, ok bool) { return "", false }
-
-// Begin signs in, or steps up: a new id, which leaves with the answer. What the
-// vault holds comes along.
-func (r *Room) Begin(req *http.Request, g guard.Grant) error { return nil }
-
-// SignOut ends the request's session, and clears what the browser keeps.
-func (r *Room) SignOut(req *http.Request) error { return nil }
-
-// List returns the sessions of a user, the newest first.
-func (r *Room) List(ctx context.Context, user string) ([]Info, error) { return nil, nil }
-
-// End ends one session of a user and says whether there was one.
-func (r *Room) End(ctx context.Context, user, id string) (bool, error) { return false, nil }
-
-// EndAll ends the sessions of a user but the one with the id but, "" for none,
-// and says how many.
-func (r *Room) EndAll(ctx context.Context, user, but string) (int, error) { return 0, nil }
-
-// EndOIDC ends the sessions that a provider names in a back-channel logout: by
-// its sid, or, where that is "", all of a subject.
-func (r *Room) EndOIDC(ctx context.Context, issuer, sid, subject string) (int, error) { return 0, nil }
 
 // Succeed goes on with what the room that stood before has in memory, at a
 // reload. The root calls it before r sees its first request.
-func (r *Room) Succeed(old *Room) {}
+func (r *Room) Succeed(old *Room) {
+	r.mem = old.mem
+	if !r.given && !old.given {
+		r.records = old.records
+	}
+}
 
-// Principle returns the fourth.
+// Principle returns the fourth. Its Wrap is Vault inside Load; rooms that decide
+// by the session stand between them.
 func (r *Room) Principle() *guard.Principle {
-	return &guard.Principle{Name: "session", Number: 4, Files: files, Wrap: func(next http.Handler) http.Handler { return r.Load(r.Vault(next)) }}
+	return &guard.Principle{
+		Name: "session", Number: 4, Files: files, Run: r.run,
+		Rules: []*guard.Rule{doubled, malformed, stale, unreadable, tooMany, flood, ended, vaultFull},
+		Wrap:  func(next http.Handler) http.Handler { return r.Load(r.Vault(next)) },
+	}
 }

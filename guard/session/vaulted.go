@@ -42,12 +42,6 @@ func (r *Room) Vault(next http.Handler) http.Handler {
 	})
 }
 
-// vaulted says whether the route of x has the vault.
-func (r *Room) vaulted(x *guard.Exchange) bool {
-	n := x.Route.N
-	return n >= len(r.vaults) || r.vaults[n]
-}
-
 // withHeader is a shallow copy of a request with a header of its own.
 func withHeader(req *http.Request) *http.Request {
 	up := req.WithContext(req.Context())
@@ -146,23 +140,10 @@ func (t *trip) amend(h http.Header, _ *http.Request, status int) error {
 		return err
 	}
 	// The answer was for one browser, and what said so to caches is gone.
-	h["Cache-Control"] = []string{"private, no-store"}
 	delete(h, "Expires")
 	delete(h, "Pragma")
-	varies(h)
+	private(h)
 	return nil
-}
-
-// varies names Cookie among the request headers on which the answer depends.
-func varies(h http.Header) {
-	for _, line := range h["Vary"] {
-		for one := range strings.SplitSeq(line, ",") {
-			if one = strings.TrimSpace(one); one == "*" || strings.EqualFold(one, "Cookie") {
-				return
-			}
-		}
-	}
-	h["Vary"] = append(h["Vary"][:len(h["Vary"]):len(h["Vary"])], "Cookie")
 }
 
 // sort parts the answer's Set-Cookie fields into those for the vault and those
@@ -180,7 +161,7 @@ func (t *trip) sort(h http.Header) (changes []vault.Change, touched bool) {
 		if l.Kept() {
 			touched = true
 			if !ok || l.Name == "" {
-				t.x.Emit(vaultFull.Noted("the cookie %q: browsers ignore it, for its length or the promise of its prefix, or it has no name", named(l.Name)))
+				t.x.Emit(vaultFull.Noted("the cookie %q: browsers ignore it, for its length or the promise of its prefix, or it has no name", shown(l.Name)))
 				continue
 			}
 			pass, names = without(pass, names, l.Name)
@@ -287,7 +268,7 @@ func (t *trip) save(changes []vault.Change, status int) error {
 	case effect == vault.Changed && (t.navigates() || !safe(t.req.Method)):
 		return s.Rotate(ctx)
 	case t.signs(status):
-		return s.rotateAtOnce(ctx)
+		return s.rotate(ctx, true)
 	}
 	return nil
 }
@@ -329,7 +310,7 @@ func (t *trip) write(ctx context.Context, s *state, changes []vault.Change) (vau
 		return out.Encode(), nil
 	})
 	for _, name := range refused {
-		t.x.Emit(vaultFull.Noted("the cookie %q: the session's vault is full", named(name)))
+		t.x.Emit(vaultFull.Noted("the cookie %q: the session's vault is full", shown(name)))
 	}
 	if errors.Is(err, errSame) {
 		return vault.Nothing, nil
@@ -362,5 +343,5 @@ func safe(method string) bool {
 	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions || method == http.MethodTrace
 }
 
-// named bounds a name for the log.
-func named(name string) string { return name[:min(len(name), 64)] }
+// shown bounds a name for the log.
+func shown(name string) string { return name[:min(len(name), 64)] }
