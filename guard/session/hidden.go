@@ -110,9 +110,13 @@ func (r *Room) readNames(ctx context.Context, site string) (*names, error) {
 func (r *Room) learn(ctx context.Context, x *guard.Exchange, changes []vault.Change) error {
 	site := x.Route.Site
 	at := r.hidden.at(site)
-	n := at.Load()
-	if _, news := n.with(changes); !news {
+	if len(changes) == 0 {
 		return nil
+	}
+	if n := at.Load(); n != nil {
+		if _, news := n.with(changes); !news {
+			return nil
+		}
 	}
 	r.hidden.mu.Lock()
 	defer r.hidden.mu.Unlock()

@@ -58,6 +58,7 @@ type trip struct {
 	jar   vault.Jar // what the session held when the request came
 	sent  []string  // the browser's cookies, without ours
 	ask   vault.Ask
+	full  []string // names that found no room
 	over  bool
 }
 
@@ -67,9 +68,10 @@ func (r *Room) trip(req, up *http.Request) (*trip, error) {
 		Host: bare(req.Host), Path: req.URL.EscapedPath(), Secure: x.Secure || x.Local,
 		Foreign: req.Header.Get("Sec-Fetch-Site") == "cross-site", Now: time.Now(),
 	}}
-	var err error
-	if t.names, err = r.names(req.Context(), x.Route.Site); err != nil {
-		return nil, err
+	if len(t.sent) > 0 {
+		if err := t.know(req.Context()); err != nil {
+			return nil, err
+		}
 	}
 	s := stateOf(req)
 	if s == nil {
@@ -83,6 +85,15 @@ func (r *Room) trip(req, up *http.Request) (*trip, error) {
 	// users to sign in again.
 	t.jar, _ = vault.Decode(held)
 	return t, nil
+}
+
+// know reads the names that the site's app keeps, where they are asked for:
+// nobody who brings no cookie waits for the store.
+func (t *trip) know(ctx context.Context) (err error) {
+	if t.names == nil {
+		t.names, err = t.room.names(ctx, t.x.Route.Site)
+	}
+	return err
 }
 
 // bare is a Host field without its port, in lower case.
@@ -134,9 +145,13 @@ func (t *trip) amend(h http.Header, _ *http.Request, status int) error {
 		return nil // of trailers, no Set-Cookie leaves
 	}
 	t.over = true
+	if len(h["Set-Cookie"]) > 0 {
+		if err := t.know(t.req.Context()); err != nil {
+			return err
+		}
+	}
 	changes, touched := t.sort(h)
-	err := t.save(changes, status)
-	if err != nil || !touched {
+	if err := t.save(changes, status); err != nil || !touched {
 		return err
 	}
 	// The answer was for one browser, and what said so to caches is gone.
@@ -231,9 +246,6 @@ func (t *trip) end(name, path string) string {
 	return line
 }
 
-// errSame ends an update that has nothing to write.
-var errSame = errors.New("the vault holds that already")
-
 // saving is how long a change may take: it is kept for a client that has gone.
 const saving = 5 * time.Second
 
@@ -245,6 +257,7 @@ func (t *trip) save(changes []vault.Change, status int) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.req.Context()), saving)
 	defer cancel()
+	defer t.tell()
 	if err := t.room.learn(ctx, t.x, changes); err != nil {
 		return err
 	}
@@ -252,25 +265,19 @@ func (t *trip) save(changes []vault.Change, status int) error {
 	if s == nil {
 		return t.begin(ctx, changes)
 	}
-	effect := vault.Nothing
-	if t.worth(changes) {
-		var err error
-		if effect, err = t.write(ctx, s, changes); err != nil {
+	w := how{edit: t.edit(changes), atOnce: t.signs(status)}
+	worth, changed := t.worth(changes)
+	if _, in := s.Grant(); !in && (changed && (t.navigates() || !safe(t.req.Method)) || w.atOnce) {
+		// Where somebody has signed in with us that gave the session its id, and
+		// who had the one before has nothing.
+		if done, err := s.rotate(ctx, w); done || err != nil {
 			return err
 		}
 	}
-	if _, in := s.Grant(); in {
-		// Our own sign-in gave the session its id: who had the one before has
-		// nothing.
+	if !worth {
 		return nil
 	}
-	switch {
-	case effect == vault.Changed && (t.navigates() || !safe(t.req.Method)):
-		return s.Rotate(ctx)
-	case t.signs(status):
-		return s.rotate(ctx, true)
-	}
-	return nil
+	return t.write(ctx, s, changes)
 }
 
 // begin makes a session for the first cookie that is to be kept.
@@ -282,40 +289,47 @@ func (t *trip) begin(ctx context.Context, changes []vault.Change) error {
 	if s == nil || err != nil {
 		return err
 	}
-	_, err = t.write(ctx, s, changes)
+	return t.write(ctx, s, changes)
+}
+
+// worth says whether the store has to be asked, and whether the app may have
+// signed somebody in: not where it sets again what stands. A deletion may mean
+// what another request has set meanwhile.
+func (t *trip) worth(changes []vault.Change) (worth, changed bool) {
+	for i := range changes {
+		worth = worth || changes[i].Gone || changes[i].Named
+	}
+	_, effect, refused := t.jar.Apply(t.jar, changes, time.Now())
+	return worth || effect != vault.Nothing || len(refused) > 0, effect == vault.Changed
+}
+
+// write puts the changes into the newest of the session's vaults.
+func (t *trip) write(ctx context.Context, s *state, changes []vault.Change) error {
+	err := s.update(ctx, t.edit(changes))
+	if errors.Is(err, errGone) {
+		return nil // signed out meanwhile: there is nothing to keep it for
+	}
 	return err
 }
 
-// worth says whether the store has to be asked: not where an app sets again
-// what stands. A deletion may mean what another request has set meanwhile.
-func (t *trip) worth(changes []vault.Change) bool {
-	for i := range changes {
-		if changes[i].Gone || changes[i].Named {
-			return true
-		}
-	}
-	_, effect, refused := t.jar.Apply(t.jar, changes, time.Now())
-	return effect != vault.Nothing || len(refused) > 0
-}
-
-func (t *trip) write(ctx context.Context, s *state, changes []vault.Change) (vault.Effect, error) {
-	var effect vault.Effect
-	var refused []string
-	err := s.update(ctx, func(old []byte) ([]byte, error) {
+// edit applies the changes to what stands.
+func (t *trip) edit(changes []vault.Change) func([]byte) ([]byte, error) {
+	return func(old []byte) ([]byte, error) {
 		stands, _ := vault.Decode(old)
-		var out vault.Jar
-		if out, effect, refused = stands.Apply(t.jar, changes, time.Now()); effect == vault.Nothing {
-			return nil, errSame
+		out, effect, refused := stands.Apply(t.jar, changes, time.Now())
+		t.full = refused
+		if effect == vault.Nothing {
+			return old, nil
 		}
 		return out.Encode(), nil
-	})
-	for _, name := range refused {
+	}
+}
+
+// tell journals what the vault had no room for.
+func (t *trip) tell() {
+	for _, name := range t.full {
 		t.x.Emit(vaultFull.Noted("the cookie %q: the session's vault is full", shown(name)))
 	}
-	if errors.Is(err, errSame) {
-		return vault.Nothing, nil
-	}
-	return effect, err
 }
 
 // signs says that the answer may be one to a sign-in of which the cookies tell
