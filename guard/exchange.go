@@ -44,6 +44,9 @@ type Exchange struct {
 	// Nonce is the nonce of this answer's Content-Security-Policy, as the app
 	// was told it; "" where no policy would carry one.
 	Nonce string
+	// Policy is the Content-Security-Policy of a page of our own, "" where
+	// another answers: room headers adds nothing to it.
+	Policy string
 	// Refused is the refusal that the client was told, once there was one.
 	Refused *Denial
 	// Wire is a refusal by the connection that waits for this request: its
