@@ -9,6 +9,9 @@ package identity
 import (
 	"context"
 	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -17,6 +20,8 @@ import (
 	"hauberk.dev/guard/identity/account"
 	"hauberk.dev/guard/identity/assertion"
 	"hauberk.dev/guard/identity/pages"
+	"hauberk.dev/guard/identity/password"
+	"hauberk.dev/guard/identity/token"
 	"hauberk.dev/store"
 )
 
@@ -50,6 +55,8 @@ type Config struct {
 	Audience string `yaml:"audience"`
 	// Password says what a password must be.
 	Password Password `yaml:"password"`
+	// Tokens lists the issuers of bearer tokens that speak for somebody.
+	Tokens []token.Config `yaml:"tokens"`
 }
 
 // Password says what a password must be.
@@ -73,6 +80,8 @@ type Options struct {
 	// Upstream is where a route goes, by Route.N, as `to:` is written; nil
 	// or "" means nowhere.
 	Upstream func(route int) string
+	// Hosts are those of the sites: no password is one of them.
+	Hosts []string
 	// URL is where a browser reaches the pages of the first site, with scheme
 	// and port, for the link of the first administrator.
 	URL string
@@ -97,12 +106,15 @@ type Room struct {
 	o    Options
 	book *account.Book
 
-	pages  *pages.Set
-	doors  []door      // providers, in the order of the config
-	worked atomic.Bool // a service worker has been told of
+	pages     *pages.Set
+	providers []provider  // in the order of the config
+	worked    atomic.Bool // a service worker has been told of
 
+	door   *door
+	lists  atomic.Pointer[[]*password.Filter]
+	tokens *token.Verifier // nil: no issuer is listed
 	keys   *assertion.Keys
-	signer assertion.Signer
+	signer *assertion.Signer
 	hold   *assertion.Hold
 }
 
@@ -111,24 +123,104 @@ func New(c Config, o Options) (*Room, error) {
 	if o.Records == nil {
 		o.Records = store.NewRecords()
 	}
-	keys, err := assertion.Open(o.Dir)
-	if err != nil {
-		return nil, err
+	r := &Room{c: c, o: o, book: account.NewBook(o.Records), hold: &assertion.Hold{}}
+	errs := c.check()
+	if len(c.Tokens) > 0 {
+		var err error
+		r.tokens, err = token.New(c.Tokens, "identity.tokens", token.Options{Note: func(ctx context.Context, what string) {
+			r.note(ctx, badToken.Noted("%s", what))
+		}})
+		errs = append(errs, err)
 	}
-	r := &Room{c: c, o: o, book: account.NewBook(o.Records), keys: keys, hold: &assertion.Hold{}}
-	r.signer.Keys = keys
-	if r.pages, err = openPages(c); err != nil {
+	var err error
+	r.pages, err = openPages(c)
+	errs = append(errs, err)
+	if err := errors.Join(errs...); err != nil {
+		return nil, err // before a key is made
+	}
+	if err := r.open(); err != nil {
 		return nil, err
 	}
 	return r, nil
+}
+
+// open reads what the state folder keeps.
+func (r *Room) open() (err error) {
+	if r.door, err = openDoor(r.o.Dir, r.alarm); err != nil {
+		return err
+	}
+	if r.keys, err = assertion.Open(r.o.Dir); err != nil {
+		return err
+	}
+	r.signer = &assertion.Signer{Keys: r.keys}
+	return r.readLists()
+}
+
+// readLists reads the list of passwords that was imported.
+func (r *Room) readLists() error {
+	lists := []*password.Filter{password.Common()}
+	if r.o.Dir != "" {
+		f, err := password.Open(listFile(r.o.Dir))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("identity: the imported passwords: %w", err)
+		}
+		if err == nil {
+			lists = append(lists, f)
+		}
+	}
+	r.lists.Store(&lists)
+	return nil
+}
+
+// alarm tells of an account that somebody guesses at.
+func (r *Room) alarm(name string, failures int) {
+	r.record(guessing.Noted("%d wrong passwords in a row for account %s", failures, account.PasswordID(name)))
+}
+
+// Succeed goes on where the room of the configuration before was: with its
+// counts of failures, its queue for passwords, its room for bodies, what it
+// has read of accounts, and with keys that are only in memory. It is called
+// before the first request.
+func (r *Room) Succeed(old *Room) {
+	r.door, r.hold, r.signer = old.door, old.hold, old.signer
+	if r.o.Records == old.o.Records {
+		r.book = old.book // what is changed here is read there
+	}
+	r.keys = old.keys
 }
 
 // Principle labels the room.
 func (r *Room) Principle() *guard.Principle {
 	return &guard.Principle{
 		Name: "identity", Number: 2, Files: files,
-		Rules: []*guard.Rule{signIn, signedIn, badToken, twoIdentities, changed, busy, brokenBody,
-			navigation, badForm, nobody, stale, weakPassword, firstLink, worker},
+		Rules: []*guard.Rule{
+			signIn, signedIn, guessing, crowded, badToken, twoIdentities,
+			changed, administration, required, busy, brokenBody, keys,
+			navigation, badForm, nobody, stale, weakPassword, firstLink, worker,
+		},
+		Run: r.run,
+	}
+}
+
+// run turns the keys and clears away what is over, until ctx is done.
+func (r *Room) run(ctx context.Context) error {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	var failed time.Time // when that was last told
+	for {
+		now := time.Now()
+		if err := r.keys.Turn(now); err != nil && now.Sub(failed) >= time.Hour {
+			e := keys.Noted("%v", err)
+			e.Verdict = guard.Failed
+			r.record(e)
+			failed = now
+		}
+		r.lapse(now)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"hauberk.dev/guard"
 	"hauberk.dev/guard/identity/account"
 	"hauberk.dev/guard/identity/pages"
+	"hauberk.dev/guard/identity/password"
 )
 
 var weakPassword = &guard.Rule{
@@ -18,20 +19,20 @@ var weakPassword = &guard.Rule{
 }
 
 // getAccount shows the account and its sessions.
-func (r *Room) getAccount(req *http.Request) (answer, error) {
+func (r *Room) getAccount(req *http.Request) (reply, error) {
 	a, g, err := r.holder(req, accountPath)
 	if err != nil {
-		return answer{}, err
+		return reply{}, err
 	}
 	v, err := r.accountPage(req, a, g)
 	if err != nil {
-		return answer{}, err
+		return reply{}, err
 	}
 	switch done := req.URL.Query().Get("done"); done {
 	case "password", "session", "others", "gone":
 		v.Done = "done." + done
 	}
-	return answer{view: v}, nil
+	return reply{view: v}, nil
 }
 
 func (r *Room) accountPage(req *http.Request, a *account.Account, g guard.Grant) (pages.Account, error) {
@@ -42,7 +43,7 @@ func (r *Room) accountPage(req *http.Request, a *account.Account, g guard.Grant)
 	if a.Issuer != "" {
 		v.Provider = a.Issuer
 	}
-	for _, d := range r.doors {
+	for _, d := range r.providers {
 		if a.Issuer != "" && d.issuer == a.Issuer {
 			v.Provider = d.label
 		}
@@ -64,36 +65,31 @@ func (r *Room) accountPage(req *http.Request, a *account.Account, g guard.Grant)
 }
 
 // least is how many characters a password has.
-func (r *Room) least() int { return max(r.c.Password.Min, leastPassword) }
+func (r *Room) least() int { return max(r.c.Password.Min, password.MinAlone) }
 
 // postPassword changes the password. It takes the old one in the same form,
 // however fresh the session is, and ends every other session with the same
 // write (ASVS 6.2.3, 7.4.3).
-func (r *Room) postPassword(req *http.Request, f url.Values) (answer, error) {
+func (r *Room) postPassword(req *http.Request, f url.Values) (reply, error) {
 	a, g, err := r.holder(req, accountPath)
 	if err != nil {
-		return answer{}, err
+		return reply{}, err
 	}
 	if err := r.itsPassword(req, a, f.Get("password")); err != nil {
 		d, p := r.refusal(err, "problem.password", "password")
 		if d == nil {
-			return answer{}, err
+			return reply{}, err
 		}
-		return answer{}, r.accountAgain(req, a, g, d, p)
+		return reply{}, r.accountAgain(req, a, g, d, p)
 	}
-	if key, field := r.mistake(a, f); key != "" {
-		return answer{}, r.accountAgain(req, a, g, weakPassword.Deny("%s", key).In("body."+field), &pages.Problem{Key: key, Field: field})
+	if key, field := r.mistake(a.Name, a.Email, f); key != "" {
+		return reply{}, r.accountAgain(req, a, g, weakPassword.Deny("%s", key).In("body."+field), &pages.Problem{Key: key, Field: field})
 	}
-	made, err := r.setPassword(req.Context(), a.ID, f.Get("new"))
+	made, err := r.setPassword(req.Context(), r.client(req, a.ID), a.ID, f.Get("new"))
 	if err != nil {
-		return answer{}, err
+		return reply{}, err
 	}
-	if _, err := r.enter(req, made, ""); err != nil {
-		return answer{}, err
-	}
-	e := changed.Noted("%s changed the password", made.Name)
-	guard.From(req.Context()).Emit(e)
-	return answer{to: accountPath + "?done=password"}, nil
+	return r.enter(req, made, accountPath+"?done=password")
 }
 
 // accountAgain shows the account with what was wrong with its form.
@@ -109,50 +105,55 @@ func (r *Room) accountAgain(req *http.Request, a *account.Account, g guard.Grant
 // mistake says what is wrong with a new password, by the key of its text and
 // the field to mend. It stands twice in the form: who mistypes a password that
 // nobody can see has lost the account.
-func (r *Room) mistake(a *account.Account, f url.Values) (key, field string) {
-	password := f.Get("new")
+func (r *Room) mistake(name, email string, f url.Values) (key, field string) {
+	given := f.Get("new")
 	var weak *Weak
-	switch err := r.checkPassword(a, password); {
+	switch err := r.checkPassword(name, email, given); {
 	case errors.As(err, &weak):
 		return string(weak.Reason), "new"
 	case err != nil:
-		return "password-invalid", "new"
-	case f.Get("again") != password:
+		return string(password.Invalid), "new"
+	case f.Get("again") != given:
 		return "problem.again", "again"
-	case f.Get("password") == password && f.Has("password"):
+	case f.Get("password") == given && f.Has("password"):
 		return "problem.same", "new"
 	}
 	return "", ""
 }
 
+// client is who a password is hashed for, so that the queue is fair.
+func (r *Room) client(req *http.Request, id string) password.Client {
+	return password.Client{Addr: guard.From(req.Context()).Client, Device: r.door.devices.Known(markOf(req), id)}
+}
+
 // postSessions ends one session, or all others.
-func (r *Room) postSessions(req *http.Request, f url.Values) (answer, error) {
+func (r *Room) postSessions(req *http.Request, f url.Values) (reply, error) {
 	a, g, err := r.holder(req, accountPath)
 	if err != nil {
-		return answer{}, err
+		return reply{}, err
 	}
 	if err := recently(g); err != nil {
-		return answer{}, err
+		return reply{}, err
 	}
 	own := guard.From(req.Context()).Session.ID()
 	id, others := f.Get("id"), f.Get("others")
 	switch {
 	case others == "all" && id == "":
 		if _, err := r.o.Sessions.EndAll(req.Context(), a.ID, own); err != nil {
-			return answer{}, err
+			return reply{}, err
 		}
-		return answer{to: accountPath + "?done=others"}, nil
+		return reply{to: accountPath + "?done=others"}, nil
 	case id == own:
 		return r.postSignOut(req, nil)
 	case id == "" || others != "":
-		return answer{}, badForm.Deny("neither a session nor all others").In("body")
+		return reply{}, badForm.Deny("neither a session nor all others").In("body")
 	}
 	found, err := r.o.Sessions.End(req.Context(), a.ID, id)
 	if err != nil {
-		return answer{}, err
+		return reply{}, err
 	}
 	if !found {
-		return answer{to: accountPath + "?done=gone"}, nil
+		return reply{to: accountPath + "?done=gone"}, nil
 	}
-	return answer{to: accountPath + "?done=session"}, nil
+	return reply{to: accountPath + "?done=session"}, nil
 }

@@ -19,49 +19,44 @@ var firstLink = &guard.Rule{
 
 // getFirst shows the form of the link's page. It uses nothing up: mail
 // programs and messengers open links before people do.
-func (r *Room) getFirst(req *http.Request) (answer, error) {
+func (r *Room) getFirst(req *http.Request) (reply, error) {
 	token := req.URL.Query().Get("token")
-	open, err := r.firstOpen(req.Context(), token)
-	if err != nil {
-		return answer{}, err
+	if _, err := r.firstOpen(req.Context(), token); err != nil {
+		return reply{}, r.tooLate(err)
 	}
-	if !open {
-		return answer{}, r.tooLate("no such link")
-	}
-	return answer{view: pages.First{Token: token, Least: r.least()}}, nil
+	return reply{view: pages.First{Token: token, Least: r.least()}}, nil
 }
 
-func (r *Room) tooLate(why string) error {
-	return r.again(firstLink.Deny("%s", why).In("query.token"), pages.Wrong{Key: "wrong.first", To: pages.Home, Link: "wrong.home"})
+// tooLate says that the link is over, where that is what is wrong.
+func (r *Room) tooLate(err error) error {
+	if !errors.Is(err, errFirst) && !errors.Is(err, ErrAdministrator) {
+		return err
+	}
+	return r.again(firstLink.Deny("%w", err).In("query.token"), pages.Wrong{Key: "wrong.first", To: pages.Home, Link: "wrong.home"})
 }
 
 // postFirst makes the first administrator and signs him in.
-func (r *Room) postFirst(req *http.Request, f url.Values) (answer, error) {
+func (r *Room) postFirst(req *http.Request, f url.Values) (reply, error) {
 	token, name := f.Get("token"), f.Get("name")
-	if open, err := r.firstOpen(req.Context(), token); err != nil {
-		return answer{}, err
-	} else if !open {
-		return answer{}, r.tooLate("no such link")
+	if _, err := r.firstOpen(req.Context(), token); err != nil {
+		return reply{}, r.tooLate(err)
 	}
 	retry := func(key, field string) error {
 		return r.again(weakPassword.Deny("%s", key).In("body."+field),
 			pages.First{Token: token, Name: name, Least: r.least(), Problem: &pages.Problem{Key: key, Field: field}})
 	}
 	if _, err := account.Fold(name); err != nil {
-		return answer{}, retry("problem.name", "name")
+		return reply{}, retry("problem.name", "name")
 	}
-	if key, field := r.mistake(&account.Account{Name: name}, f); key != "" {
-		return answer{}, retry(key, field)
+	if key, field := r.mistake(name, "", f); key != "" {
+		return reply{}, retry(key, field)
 	}
-	a, err := r.firstUse(req.Context(), token, name, f.Get("new"))
+	a, err := r.firstUse(req.Context(), r.client(req, ""), token, name, f.Get("new"))
 	switch {
 	case errors.Is(err, account.ErrExists):
-		return answer{}, retry("problem.taken", "name")
-	case errors.Is(err, account.ErrUnknown):
-		return answer{}, r.tooLate("another was faster")
+		return reply{}, retry("problem.taken", "name")
 	case err != nil:
-		return answer{}, err
+		return reply{}, r.tooLate(err)
 	}
-	guard.From(req.Context()).Emit(changed.Noted("%s is the first administrator", a.Name))
 	return r.enter(req, a, accountPath)
 }

@@ -61,3 +61,31 @@ var required = &guard.Rule{
 	Fix:   "the app's handler asks for a user, a role or a fresh proof: give the role with hauberk users roles",
 	CWE:   862, ASVS: []string{"8.2.1", "8.3.1"},
 }
+
+var guessing = &guard.Rule{
+	ID: "identity.guessing", Severity: guard.Medium, Status: http.StatusTooManyRequests,
+	Title: "too many wrong passwords: wait before the next try",
+	Fix:   "nothing, if the user mistyped: the wait ends by itself; where one client tries many names, list it in ratelimit.deny",
+	CWE:   307, ASVS: []string{"6.3.1"},
+}
+
+var crowded = &guard.Rule{
+	ID: "identity.crowded", Severity: guard.Medium, Status: http.StatusServiceUnavailable,
+	Title: "too many people sign in right now",
+	Fix:   "hauberk log shows who floods the sign-in; list it in ratelimit.deny, or give the machine more cores",
+	CWE:   770, ASVS: []string{"2.4.1"},
+}
+
+var administration = &guard.Rule{
+	ID: "identity.administration", Severity: guard.Info, Status: http.StatusBadRequest,
+	Title: "nothing was changed",
+	Fix:   "the detail says what is wrong with the request",
+	CWE:   20, ASVS: []string{"2.2.1"},
+}
+
+var keys = &guard.Rule{
+	ID: "identity.keys", Severity: guard.High, Status: http.StatusServiceUnavailable,
+	Title: "the keys of the assertion cannot be kept",
+	Fix:   "make the folder identity in the state directory writable for hauberk: the keys that are there go on signing until then",
+	CWE:   320, ASVS: []string{"11.2.2"},
+}

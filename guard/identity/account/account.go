@@ -60,6 +60,11 @@ func derive(text string) string {
 	return "u_" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:]))[:26]
 }
 
+// IsID says whether a text has the form of an ID. No name may have it.
+func IsID(s string) bool {
+	return len(s) == 28 && strings.HasPrefix(s, "u_") && strings.Trim(s[2:], "abcdefghijklmnopqrstuvwxyz234567") == ""
+}
+
 // Grant is what a session of the account keeps of a sign-in.
 func (a *Account) Grant(methods []string, at time.Time) guard.Grant {
 	return guard.Grant{

@@ -91,7 +91,7 @@ func (b *Book) Fresh(ctx context.Context, id string) (*Account, bool, error) {
 
 // Add writes a new account, with the ID that its name or its provider makes.
 func (b *Book) Add(ctx context.Context, a Account) (*Account, error) {
-	if err := a.check(); err != nil {
+	if err := a.Check(); err != nil {
 		return nil, err
 	}
 	if a.Issuer != "" || a.Subject != "" {
@@ -127,7 +127,7 @@ func (b *Book) Change(ctx context.Context, id string, edit func(*Account) error)
 			return nil, err
 		}
 		a.ID = id
-		if err := a.check(); err != nil {
+		if err := a.Check(); err != nil {
 			return nil, err
 		}
 		made, err := b.write(ctx, a)
@@ -198,7 +198,7 @@ func decode(r store.Record) (*Account, error) {
 	if d.More() || a.ID != id {
 		return nil, fmt.Errorf("account %s: the record is another's", id)
 	}
-	if err := a.check(); err != nil {
+	if err := a.Check(); err != nil {
 		return nil, fmt.Errorf("account %s: %w", id, err)
 	}
 	return a.complete(r.Version), nil

@@ -1,7 +1,6 @@
 package account
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"unicode"
@@ -48,46 +47,59 @@ func CheckName(name string) error {
 	n := utf8.RuneCountInString(name)
 	switch {
 	case !utf8.ValidString(name):
-		return errors.New("a name is UTF-8")
+		return invalid("a name is UTF-8")
 	case n < 1 || n > maxName:
-		return fmt.Errorf("a name has 1 to %d characters", maxName)
+		return invalid("a name has 1 to %d characters", maxName)
+	case IsID(name):
+		return invalid("a name does not look like an ID")
 	case strings.HasPrefix(name, " ") || strings.HasSuffix(name, " ") || strings.Contains(name, "  "):
-		return errors.New("a name has single spaces, and none at its ends")
+		return invalid("a name has single spaces, and none at its ends")
 	}
 	for i, r := range name {
 		switch {
 		case r != ' ' && !unicode.In(r, unicode.L, unicode.M, unicode.N, unicode.P, unicode.S):
-			return fmt.Errorf("a name does not hold %U", r)
+			return invalid("a name does not hold %U", r)
 		case unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Variation_Selector):
-			return fmt.Errorf("a name does not hold %U, which nobody sees", r)
+			return invalid("a name does not hold %U, which nobody sees", r)
 		case i == 0 && unicode.Is(unicode.M, r):
-			return errors.New("a name does not begin with a combining mark")
+			return invalid("a name does not begin with a combining mark")
 		}
 	}
 	return nil
 }
 
-// check refuses an account that no record should hold.
-func (a *Account) check() error {
+// Invalid says what is wrong about an account that somebody asks for.
+type Invalid struct{ what string }
+
+// Error says so.
+func (e *Invalid) Error() string { return e.what }
+
+func invalid(format string, args ...any) error { return &Invalid{fmt.Sprintf(format, args...)} }
+
+// Check refuses an account that no record should hold.
+func (a *Account) Check() error {
 	if err := CheckName(a.Name); err != nil {
 		return err
 	}
+	if a.Issuer != "" && a.Hash != "" {
+		return invalid("an account of a provider has no password")
+	}
 	if len(a.Email) > maxEmail || strings.ContainsFunc(a.Email, func(r rune) bool { return r <= ' ' || r == 0x7f || r == utf8.RuneError }) {
-		return fmt.Errorf("an e-mail address has at most %d bytes and no spaces", maxEmail)
+		return invalid("an e-mail address has at most %d bytes and no spaces", maxEmail)
 	}
 	if a.Email != "" && !strings.Contains(strings.Trim(a.Email, "@"), "@") {
-		return errors.New("an e-mail address has a part before and one behind its @")
+		return invalid("an e-mail address has a part before and one behind its @")
 	}
 	if len(a.Roles) > maxRoles {
-		return fmt.Errorf("an account has at most %d roles", maxRoles)
+		return invalid("an account has at most %d roles", maxRoles)
 	}
 	for _, role := range a.Roles {
 		if !word(role) {
-			return fmt.Errorf("role %q: want letters, digits, dots, colons, dashes and underscores, at most %d", role, maxWord)
+			return invalid("role %q: want letters, digits, dots, colons, dashes and underscores, at most %d", role, maxWord)
 		}
 	}
 	if a.Tenant != "" && !word(a.Tenant) {
-		return fmt.Errorf("tenant %q: want letters, digits, dots, colons, dashes and underscores, at most %d", a.Tenant, maxWord)
+		return invalid("tenant %q: want letters, digits, dots, colons, dashes and underscores, at most %d", a.Tenant, maxWord)
 	}
 	return nil
 }

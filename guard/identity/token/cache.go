@@ -31,7 +31,7 @@ type entry struct {
 }
 
 func (e entry) holds(ctx context.Context, now time.Time) bool {
-	return now.Before(e.end) && e.issuer.peek(ctx) == e.keys
+	return now.Before(e.end) && e.issuer.keys.peek(ctx) == e.keys
 }
 
 func (c *cache) get(ctx context.Context, sum [sha256.Size]byte, now time.Time) *guard.Subject {

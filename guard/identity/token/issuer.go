@@ -45,9 +45,7 @@ type Config struct {
 type issuer struct {
 	Config
 	algorithms, types []string
-	fixed             *Keys
-	keys              remote.Value[Keys]
-	client            *http.Client
+	keys              *Source
 }
 
 func newIssuer(c Config, path string) (*issuer, error) {
@@ -93,9 +91,11 @@ func (is *issuer) source(path string) error {
 		if err != nil {
 			return fmt.Errorf("%s.keys: %w", path, err)
 		}
-		if is.fixed, err = ReadKeys(data, is.algorithms); err != nil {
+		k, err := ReadKeys(data, is.algorithms)
+		if err != nil {
 			return fmt.Errorf("%s.keys: %s: %w", path, is.Keys, err)
 		}
+		is.keys = &Source{fixed: k}
 		return nil
 	case is.JWKS != "":
 		if err := remote.Check(is.JWKS, true); err != nil {
@@ -106,10 +106,10 @@ func (is *issuer) source(path string) error {
 			return fmt.Errorf("%s.issuer: %w; or write jwks or keys", path, err)
 		}
 	}
-	is.client = remote.Client()
-	is.keys.Fetch = func(ctx context.Context) (*Keys, time.Duration, error) {
-		return Fetch(ctx, is.client, is.JWKS, is.Issuer, is.algorithms)
-	}
+	client := remote.Client()
+	is.keys = Remote(func(ctx context.Context) (*Keys, time.Duration, error) {
+		return Fetch(ctx, client, is.JWKS, is.Issuer, is.algorithms)
+	})
 	return nil
 }
 
@@ -168,47 +168,4 @@ func Discover(ctx context.Context, c *http.Client, issuer string) (Claims, time.
 		return nil, 0, fmt.Errorf("GET %s: these are the metadata of %.200q", at, name)
 	}
 	return m, remote.Lasts(header), nil
-}
-
-// load returns the keys to try first.
-func (is *issuer) load(ctx context.Context) (*Keys, error) {
-	if is.fixed != nil {
-		return is.fixed, nil
-	}
-	k, err := is.keys.Load(ctx)
-	if err != nil {
-		return nil, Unavailable.because("keys of %s: %v", is.Issuer, err)
-	}
-	return k, nil
-}
-
-// peek returns the keys that hold now, without asking anybody.
-func (is *issuer) peek(ctx context.Context) *Keys {
-	if is.fixed != nil {
-		return is.fixed
-	}
-	return is.keys.Peek(ctx)
-}
-
-// verify checks the signature, once more where the keys have changed.
-func (is *issuer) verify(ctx context.Context, j *JWS) (*Keys, error) {
-	k, err := is.load(ctx)
-	if err != nil {
-		return nil, err
-	}
-	err = j.Verify(k)
-	if is.fixed != nil || !Unknown(err) {
-		return k, err
-	}
-	fresh, again := is.keys.Again(ctx, k)
-	if again != nil || fresh == nil || fresh == k {
-		return nil, err
-	}
-	return fresh, j.Verify(fresh)
-}
-
-// Unknown says whether a key was missing that a new key set might have.
-func Unknown(err error) bool {
-	var e *Error
-	return errors.As(err, &e) && e.Reason == Key
 }

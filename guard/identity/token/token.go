@@ -84,7 +84,7 @@ func (v *Verifier) Verify(ctx context.Context, raw string) (*guard.Subject, erro
 	if err := is.typed(j, c); err != nil {
 		return nil, err
 	}
-	keys, err := is.verify(ctx, j)
+	keys, err := is.keys.Verify(ctx, j)
 	if err != nil {
 		return nil, err
 	}
