@@ -17,6 +17,7 @@ import (
 
 	"hauberk.dev"
 	"hauberk.dev/guard"
+	"hauberk.dev/guard/access"
 	"hauberk.dev/guard/csrf"
 	"hauberk.dev/guard/fault"
 	"hauberk.dev/guard/harden"
@@ -67,7 +68,7 @@ func mistaken() (hauberk.Config, []string) {
 		Monitor: monitor.Config{Listen: "0.0.0.0:1"}, Headers: headers.Config{Profile: "weak"},
 		Harden: harden.Config{Fields: 1}, CSRF: csrf.Config{TrustedOrigins: []string{"ftp://x", "https://x/path"}},
 		Sites: []hauberk.Site{
-			{Hosts: []string{"a b"}, To: "ftp://x", Access: "rules", MethodOverride: "cookie", Routing: "loose", Sections: bad(),
+			{Hosts: []string{"a b"}, To: "ftp://x", Access: access.Config{By: "rules"}, MethodOverride: "cookie", Routing: "loose", Sections: bad(),
 				Routes: []hauberk.Route{{On: "x"}, {On: "/a", To: "::", Sections: bad()}, {On: "/a"}}},
 			{Hosts: []string{"c.test"}},
 		},
@@ -128,7 +129,7 @@ func TestASectionThatManyShareIsWrongOnce(t *testing.T) {
 // TestAConfigWithMistakesWritesNothing looks into the state directory.
 func TestAConfigWithMistakesWritesNothing(t *testing.T) {
 	for name, change := range map[string]func(*hauberk.Config){
-		"a site":       func(c *hauberk.Config) { c.Sites[0].Access = "" },
+		"a site":       func(c *hauberk.Config) { c.Sites[0].Access = access.Config{} },
 		"a route":      func(c *hauberk.Config) { c.Sites[0].Routes = []hauberk.Route{{On: "x"}} },
 		"a room":       func(c *hauberk.Config) { c.Harden.Fields = 1 },
 		"an exception": func(c *hauberk.Config) { c.Exceptions = append(c.Exceptions, badException) },

@@ -60,6 +60,11 @@ type Exchange struct {
 	// that takes nothing; then the answer is cut. 0 waits for ever.
 	Stall time.Duration
 
+	// Hijacked is told of the connection that a handler has taken over; what it
+	// returns is called once that is closed, and must hold nothing of a chain.
+	// nil: nobody asks.
+	Hijacked func(net.Conn) (closed func())
+
 	// Sink takes the events of this request; nil drops them.
 	Sink func(Event)
 	// Excuse finds the exception that covers a refusal, nil for none.

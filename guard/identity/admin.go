@@ -16,14 +16,14 @@ import (
 	"hauberk.dev/store"
 )
 
-// maxAsked bounds the body of one change.
-const maxAsked = 64 << 10
+// maxWish bounds the body of one change.
+const maxWish = 64 << 10
 
 // administrator goes before strangers where passwords wait to be hashed.
 var administrator = password.Client{Device: "administrator"}
 
-// asked is what a change is told; each takes its own part of it.
-type asked struct {
+// wish is what a change is told; each takes its own part of it.
+type wish struct {
 	User     string   `json:"user"`
 	Roles    []string `json:"roles"`
 	Email    string   `json:"email"`
@@ -33,8 +33,8 @@ type asked struct {
 	All      bool     `json:"all"`
 }
 
-// listed is an account as administrators see it: all but the hash.
-type listed struct {
+// row is an account as administrators see it: all but the hash.
+type row struct {
 	ID       string    `json:"id"`
 	Name     string    `json:"name"`
 	Email    string    `json:"email,omitempty"`
@@ -48,8 +48,8 @@ type listed struct {
 	Changed  time.Time `json:"changed"`
 }
 
-func listedOf(a *account.Account) listed {
-	return listed{a.ID, a.Name, a.Email, a.Issuer, a.Subject, append([]string{}, a.Roles...), a.Tenant, a.Disabled, a.Hash != "", a.Created, a.Changed}
+func rowOf(a *account.Account) row {
+	return row{a.ID, a.Name, a.Email, a.Issuer, a.Subject, append([]string{}, a.Roles...), a.Tenant, a.Disabled, a.Hash != "", a.Created, a.Changed}
 }
 
 // Admin is the administration of accounts and sessions, JSON over HTTP. Who
@@ -70,29 +70,29 @@ func listedOf(a *account.Account) listed {
 // A user is a name, or an ID as GET /users has it.
 func (r *Room) Admin() http.Handler {
 	mux := http.NewServeMux()
-	for path, do := range map[string]func(context.Context, asked) (any, error){
+	for path, do := range map[string]func(context.Context, wish) (any, error){
 		"/users/add": r.addUser, "/users/disable": r.disableUser, "/users/enable": r.enableUser,
 		"/users/set-password": r.setUserPassword, "/users/roles": r.setUserRoles, "/users/first": r.firstLink,
 		"/sessions/end": r.endSessions,
 	} {
 		mux.HandleFunc("POST "+path, func(w http.ResponseWriter, req *http.Request) {
-			var a asked
-			if err := decodeAsked(req, &a); err != nil {
-				answer(w, req, nil, err)
+			var a wish
+			if err := decodeWish(req, &a); err != nil {
+				reply(w, req, nil, err)
 				return
 			}
 			got, err := do(req.Context(), a)
-			answer(w, req, got, err)
+			reply(w, req, got, err)
 		})
 	}
 	mux.HandleFunc("GET /users", func(w http.ResponseWriter, req *http.Request) {
 		got, err := r.listUsers(req.Context(), req.URL.Query().Get("after"))
-		answer(w, req, got, err)
+		reply(w, req, got, err)
 	})
 	mux.HandleFunc("GET /sessions", func(w http.ResponseWriter, req *http.Request) {
 		q := req.URL.Query()
 		got, err := r.listSessions(req.Context(), q.Get("user"), q.Get("after"))
-		answer(w, req, got, err)
+		reply(w, req, got, err)
 	})
 	mux.HandleFunc("POST /passwords/import", r.importPasswords)
 	mux.HandleFunc("/", func(w http.ResponseWriter, req *http.Request) {
@@ -108,24 +108,24 @@ func (r *Room) Admin() http.Handler {
 	})
 }
 
-// decodeAsked reads one JSON object with no member that nobody knows.
-func decodeAsked(req *http.Request, a *asked) error {
+// decodeWish reads one JSON object with no member that nobody knows.
+func decodeWish(req *http.Request, a *wish) error {
 	if t, _, err := mime.ParseMediaType(req.Header.Get("Content-Type")); err != nil || t != "application/json" {
 		return administration.Deny("want application/json").WithStatus(http.StatusUnsupportedMediaType)
 	}
-	d := json.NewDecoder(io.LimitReader(req.Body, maxAsked))
+	d := json.NewDecoder(io.LimitReader(req.Body, maxWish))
 	d.DisallowUnknownFields()
 	if err := d.Decode(a); err != nil {
 		return administration.Deny("the body: %w", err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return administration.Deny("the body: more than one JSON value, or longer than %d bytes", maxAsked)
+		return administration.Deny("the body: more than one JSON value, or longer than %d bytes", maxWish)
 	}
 	return nil
 }
 
-// answer writes what came of it.
-func answer(w http.ResponseWriter, req *http.Request, got any, err error) {
+// reply writes what came of it.
+func reply(w http.ResponseWriter, req *http.Request, got any, err error) {
 	if err != nil {
 		guard.Refuse(w, req, explained(err))
 		return
@@ -172,7 +172,7 @@ func idOf(user string) (string, error) {
 	return account.PasswordID(folded), nil
 }
 
-func (r *Room) addUser(ctx context.Context, q asked) (any, error) {
+func (r *Room) addUser(ctx context.Context, q wish) (any, error) {
 	a := account.Account{Name: q.User, Email: q.Email, Roles: q.Roles, Tenant: q.Tenant}
 	if q.Password != "" {
 		if err := a.Check(); err != nil {
@@ -188,56 +188,56 @@ func (r *Room) addUser(ctx context.Context, q asked) (any, error) {
 		return nil, err
 	}
 	r.note(ctx, changed.Noted("%s: added, roles %q", made.ID, made.Roles))
-	return listedOf(made), nil
+	return rowOf(made), nil
 }
 
 // edit is one change that an administrator asks for.
-func (r *Room) edit(ctx context.Context, q asked, what string, ends bool, edit func(*account.Account) error) (any, error) {
+func (r *Room) edit(ctx context.Context, q wish, what string, but *string, edit func(*account.Account) error) (any, error) {
 	id, err := idOf(q.User)
 	if err != nil {
 		return nil, err
 	}
-	a, err := r.change(ctx, id, what+" by an administrator", ends, edit)
+	a, err := r.change(ctx, id, what+" by an administrator", but, edit)
 	if err != nil {
 		return nil, err
 	}
-	return listedOf(a), nil
+	return rowOf(a), nil
 }
 
-func (r *Room) disableUser(ctx context.Context, q asked) (any, error) {
-	return r.edit(ctx, q, "disabled", true, func(a *account.Account) error {
+func (r *Room) disableUser(ctx context.Context, q wish) (any, error) {
+	return r.edit(ctx, q, "disabled", new(string), func(a *account.Account) error {
 		a.Disabled = true
 		return nil
 	})
 }
 
-func (r *Room) enableUser(ctx context.Context, q asked) (any, error) {
-	return r.edit(ctx, q, "enabled", false, func(a *account.Account) error {
+func (r *Room) enableUser(ctx context.Context, q wish) (any, error) {
+	return r.edit(ctx, q, "enabled", nil, func(a *account.Account) error {
 		a.Disabled = false
 		return nil
 	})
 }
 
-func (r *Room) setUserRoles(ctx context.Context, q asked) (any, error) {
-	return r.edit(ctx, q, fmt.Sprintf("roles set to %q", q.Roles), false, func(a *account.Account) error {
+func (r *Room) setUserRoles(ctx context.Context, q wish) (any, error) {
+	return r.edit(ctx, q, fmt.Sprintf("roles set to %q", q.Roles), nil, func(a *account.Account) error {
 		a.Roles = q.Roles
 		return nil
 	})
 }
 
-func (r *Room) setUserPassword(ctx context.Context, q asked) (any, error) {
+func (r *Room) setUserPassword(ctx context.Context, q wish) (any, error) {
 	id, err := idOf(q.User)
 	if err != nil {
 		return nil, err
 	}
-	a, err := r.setPassword(ctx, administrator, id, q.Password)
+	a, err := r.setPassword(ctx, administrator, id, "", q.Password)
 	if err != nil {
 		return nil, err
 	}
-	return listedOf(a), nil
+	return rowOf(a), nil
 }
 
-func (r *Room) firstLink(ctx context.Context, _ asked) (any, error) {
+func (r *Room) firstLink(ctx context.Context, _ wish) (any, error) {
 	link, err := r.First(ctx)
 	return map[string]string{"url": link}, err
 }
@@ -248,11 +248,11 @@ func (r *Room) listUsers(ctx context.Context, after string) (any, error) {
 		return nil, err
 	}
 	out := struct {
-		Users []listed `json:"users"`
-		Next  string   `json:"next,omitempty"`
-	}{Users: []listed{}}
+		Users []row  `json:"users"`
+		Next  string `json:"next,omitempty"`
+	}{Users: []row{}}
 	for _, a := range page {
-		out.Users = append(out.Users, listedOf(a))
+		out.Users = append(out.Users, rowOf(a))
 	}
 	if len(page) == store.MaxPage {
 		out.Next = page[len(page)-1].ID

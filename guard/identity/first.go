@@ -104,9 +104,18 @@ func (r *Room) hasAdmin(ctx context.Context) (bool, error) {
 	}
 }
 
-// firstOpen returns the version of the link's record if the token is its, and
+// firstOpen says whether a token is the link's. It uses nothing up.
+func (r *Room) firstOpen(ctx context.Context, token string) (bool, error) {
+	_, err := r.firstVersion(ctx, token)
+	if errors.Is(err, errFirst) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// firstVersion returns the version of the link's record if the token is its, and
 // uses nothing.
-func (r *Room) firstOpen(ctx context.Context, token string) (uint64, error) {
+func (r *Room) firstVersion(ctx context.Context, token string) (uint64, error) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(token)
 	if err != nil || len(raw) != 32 {
 		return 0, errFirst
@@ -129,7 +138,7 @@ func (r *Room) firstOpen(ctx context.Context, token string) (uint64, error) {
 // firstUse makes the administrator. The link is used up before the account is
 // made, by one compare-and-set, so two at once are one.
 func (r *Room) firstUse(ctx context.Context, c password.Client, token, name, given string) (*account.Account, error) {
-	version, err := r.firstOpen(ctx, token)
+	version, err := r.firstVersion(ctx, token)
 	if err != nil {
 		return nil, err
 	}

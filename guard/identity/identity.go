@@ -106,11 +106,10 @@ type Room struct {
 	o    Options
 	book *account.Book
 
-	pages     *pages.Set
-	providers []provider  // in the order of the config
-	worked    atomic.Bool // a service worker has been told of
-
-	door   *door
+	pages  *pages.Set
+	doors  []door      // providers, in the order of the config
+	worked atomic.Bool // a service worker has been told of
+	locks  *locks
 	lists  atomic.Pointer[[]*password.Filter]
 	tokens *token.Verifier // nil: no issuer is listed
 	keys   *assertion.Keys
@@ -125,16 +124,15 @@ func New(c Config, o Options) (*Room, error) {
 	}
 	r := &Room{c: c, o: o, book: account.NewBook(o.Records), hold: &assertion.Hold{}}
 	errs := c.check()
+	var err error
+	r.pages, err = openPages(c)
+	errs = append(errs, err)
 	if len(c.Tokens) > 0 {
-		var err error
 		r.tokens, err = token.New(c.Tokens, "identity.tokens", token.Options{Note: func(ctx context.Context, what string) {
 			r.note(ctx, badToken.Noted("%s", what))
 		}})
 		errs = append(errs, err)
 	}
-	var err error
-	r.pages, err = openPages(c)
-	errs = append(errs, err)
 	if err := errors.Join(errs...); err != nil {
 		return nil, err // before a key is made
 	}
@@ -146,7 +144,7 @@ func New(c Config, o Options) (*Room, error) {
 
 // open reads what the state folder keeps.
 func (r *Room) open() (err error) {
-	if r.door, err = openDoor(r.o.Dir, r.alarm); err != nil {
+	if r.locks, err = openLocks(r.o.Dir, r.alarm); err != nil {
 		return err
 	}
 	if r.keys, err = assertion.Open(r.o.Dir); err != nil {
@@ -182,7 +180,7 @@ func (r *Room) alarm(name string, failures int) {
 // has read of accounts, and with keys that are only in memory. It is called
 // before the first request.
 func (r *Room) Succeed(old *Room) {
-	r.door, r.hold, r.signer = old.door, old.hold, old.signer
+	r.locks, r.hold, r.signer = old.locks, old.hold, old.signer
 	if r.o.Records == old.o.Records {
 		r.book = old.book // what is changed here is read there
 	}

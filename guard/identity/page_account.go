@@ -19,20 +19,20 @@ var weakPassword = &guard.Rule{
 }
 
 // getAccount shows the account and its sessions.
-func (r *Room) getAccount(req *http.Request) (reply, error) {
+func (r *Room) getAccount(req *http.Request) (answer, error) {
 	a, g, err := r.holder(req, accountPath)
 	if err != nil {
-		return reply{}, err
+		return answer{}, err
 	}
 	v, err := r.accountPage(req, a, g)
 	if err != nil {
-		return reply{}, err
+		return answer{}, err
 	}
 	switch done := req.URL.Query().Get("done"); done {
 	case "password", "session", "others", "gone":
 		v.Done = "done." + done
 	}
-	return reply{view: v}, nil
+	return answer{view: v}, nil
 }
 
 func (r *Room) accountPage(req *http.Request, a *account.Account, g guard.Grant) (pages.Account, error) {
@@ -43,7 +43,7 @@ func (r *Room) accountPage(req *http.Request, a *account.Account, g guard.Grant)
 	if a.Issuer != "" {
 		v.Provider = a.Issuer
 	}
-	for _, d := range r.providers {
+	for _, d := range r.doors {
 		if a.Issuer != "" && d.issuer == a.Issuer {
 			v.Provider = d.label
 		}
@@ -70,26 +70,29 @@ func (r *Room) least() int { return max(r.c.Password.Min, password.MinAlone) }
 // postPassword changes the password. It takes the old one in the same form,
 // however fresh the session is, and ends every other session with the same
 // write (ASVS 6.2.3, 7.4.3).
-func (r *Room) postPassword(req *http.Request, f url.Values) (reply, error) {
+func (r *Room) postPassword(req *http.Request, f url.Values) (answer, error) {
 	a, g, err := r.holder(req, accountPath)
 	if err != nil {
-		return reply{}, err
+		return answer{}, err
 	}
 	if err := r.itsPassword(req, a, f.Get("password")); err != nil {
 		d, p := r.refusal(err, "problem.password", "password")
 		if d == nil {
-			return reply{}, err
+			return answer{}, err
 		}
-		return reply{}, r.accountAgain(req, a, g, d, p)
+		return answer{}, r.accountAgain(req, a, g, d, p)
 	}
-	if key, field := r.mistake(a.Name, a.Email, f); key != "" {
-		return reply{}, r.accountAgain(req, a, g, weakPassword.Deny("%s", key).In("body."+field), &pages.Problem{Key: key, Field: field})
+	if key, field := r.mistake(a, f); key != "" {
+		return answer{}, r.accountAgain(req, a, g, weakPassword.Deny("%s", key).In("body."+field), &pages.Problem{Key: key, Field: field})
 	}
-	made, err := r.setPassword(req.Context(), r.client(req, a.ID), a.ID, f.Get("new"))
+	made, err := r.setPassword(req.Context(), r.clientOf(req, a.ID), a.ID, guard.From(req.Context()).Session.ID(), f.Get("new"))
 	if err != nil {
-		return reply{}, err
+		return answer{}, err
 	}
-	return r.enter(req, made, accountPath+"?done=password")
+	if _, err := r.enter(req, made, ""); err != nil {
+		return answer{}, err
+	}
+	return answer{to: accountPath + "?done=password"}, nil
 }
 
 // accountAgain shows the account with what was wrong with its form.
@@ -105,14 +108,14 @@ func (r *Room) accountAgain(req *http.Request, a *account.Account, g guard.Grant
 // mistake says what is wrong with a new password, by the key of its text and
 // the field to mend. It stands twice in the form: who mistypes a password that
 // nobody can see has lost the account.
-func (r *Room) mistake(name, email string, f url.Values) (key, field string) {
+func (r *Room) mistake(a *account.Account, f url.Values) (key, field string) {
 	given := f.Get("new")
 	var weak *Weak
-	switch err := r.checkPassword(name, email, given); {
+	switch err := r.checkPassword(a.Name, a.Email, given); {
 	case errors.As(err, &weak):
 		return string(weak.Reason), "new"
 	case err != nil:
-		return string(password.Invalid), "new"
+		return "password-invalid", "new"
 	case f.Get("again") != given:
 		return "problem.again", "again"
 	case f.Get("password") == given && f.Has("password"):
@@ -121,39 +124,34 @@ func (r *Room) mistake(name, email string, f url.Values) (key, field string) {
 	return "", ""
 }
 
-// client is who a password is hashed for, so that the queue is fair.
-func (r *Room) client(req *http.Request, id string) password.Client {
-	return password.Client{Addr: guard.From(req.Context()).Client, Device: r.door.devices.Known(markOf(req), id)}
-}
-
 // postSessions ends one session, or all others.
-func (r *Room) postSessions(req *http.Request, f url.Values) (reply, error) {
+func (r *Room) postSessions(req *http.Request, f url.Values) (answer, error) {
 	a, g, err := r.holder(req, accountPath)
 	if err != nil {
-		return reply{}, err
+		return answer{}, err
 	}
 	if err := recently(g); err != nil {
-		return reply{}, err
+		return answer{}, err
 	}
 	own := guard.From(req.Context()).Session.ID()
 	id, others := f.Get("id"), f.Get("others")
 	switch {
 	case others == "all" && id == "":
 		if _, err := r.o.Sessions.EndAll(req.Context(), a.ID, own); err != nil {
-			return reply{}, err
+			return answer{}, err
 		}
-		return reply{to: accountPath + "?done=others"}, nil
+		return answer{to: accountPath + "?done=others"}, nil
 	case id == own:
 		return r.postSignOut(req, nil)
 	case id == "" || others != "":
-		return reply{}, badForm.Deny("neither a session nor all others").In("body")
+		return answer{}, badForm.Deny("neither a session nor all others").In("body")
 	}
 	found, err := r.o.Sessions.End(req.Context(), a.ID, id)
 	if err != nil {
-		return reply{}, err
+		return answer{}, err
 	}
 	if !found {
-		return reply{to: accountPath + "?done=gone"}, nil
+		return answer{to: accountPath + "?done=gone"}, nil
 	}
-	return reply{to: accountPath + "?done=session"}, nil
+	return answer{to: accountPath + "?done=session"}, nil
 }

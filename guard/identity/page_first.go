@@ -19,44 +19,48 @@ var firstLink = &guard.Rule{
 
 // getFirst shows the form of the link's page. It uses nothing up: mail
 // programs and messengers open links before people do.
-func (r *Room) getFirst(req *http.Request) (reply, error) {
+func (r *Room) getFirst(req *http.Request) (answer, error) {
 	token := req.URL.Query().Get("token")
-	if _, err := r.firstOpen(req.Context(), token); err != nil {
-		return reply{}, r.tooLate(err)
+	open, err := r.firstOpen(req.Context(), token)
+	if err != nil {
+		return answer{}, err
 	}
-	return reply{view: pages.First{Token: token, Least: r.least()}}, nil
+	if !open {
+		return answer{}, r.tooLate("no such link")
+	}
+	return answer{view: pages.First{Token: token, Least: r.least()}}, nil
 }
 
-// tooLate says that the link is over, where that is what is wrong.
-func (r *Room) tooLate(err error) error {
-	if !errors.Is(err, errFirst) && !errors.Is(err, ErrAdministrator) {
-		return err
-	}
-	return r.again(firstLink.Deny("%w", err).In("query.token"), pages.Wrong{Key: "wrong.first", To: pages.Home, Link: "wrong.home"})
+func (r *Room) tooLate(why string) error {
+	return r.again(firstLink.Deny("%s", why).In("query.token"), pages.Wrong{Key: "wrong.first", To: pages.Home, Link: "wrong.home"})
 }
 
 // postFirst makes the first administrator and signs him in.
-func (r *Room) postFirst(req *http.Request, f url.Values) (reply, error) {
+func (r *Room) postFirst(req *http.Request, f url.Values) (answer, error) {
 	token, name := f.Get("token"), f.Get("name")
-	if _, err := r.firstOpen(req.Context(), token); err != nil {
-		return reply{}, r.tooLate(err)
+	if open, err := r.firstOpen(req.Context(), token); err != nil {
+		return answer{}, err
+	} else if !open {
+		return answer{}, r.tooLate("no such link")
 	}
 	retry := func(key, field string) error {
 		return r.again(weakPassword.Deny("%s", key).In("body."+field),
 			pages.First{Token: token, Name: name, Least: r.least(), Problem: &pages.Problem{Key: key, Field: field}})
 	}
 	if _, err := account.Fold(name); err != nil {
-		return reply{}, retry("problem.name", "name")
+		return answer{}, retry("problem.name", "name")
 	}
-	if key, field := r.mistake(name, "", f); key != "" {
-		return reply{}, retry(key, field)
+	if key, field := r.mistake(&account.Account{Name: name}, f); key != "" {
+		return answer{}, retry(key, field)
 	}
-	a, err := r.firstUse(req.Context(), r.client(req, ""), token, name, f.Get("new"))
+	a, err := r.firstUse(req.Context(), r.clientOf(req, ""), token, name, f.Get("new"))
 	switch {
 	case errors.Is(err, account.ErrExists):
-		return reply{}, retry("problem.taken", "name")
+		return answer{}, retry("problem.taken", "name")
+	case errors.Is(err, errFirst) || errors.Is(err, ErrAdministrator):
+		return answer{}, r.tooLate("another was faster")
 	case err != nil:
-		return reply{}, r.tooLate(err)
+		return answer{}, err
 	}
 	return r.enter(req, a, accountPath)
 }

@@ -87,7 +87,7 @@ func workerPaths(paths []string) error {
 func (r *Room) workers(next http.Handler) http.Handler {
 	const allowed = "Service-Worker-Allowed"
 	return guard.Amend(func(h http.Header, req *http.Request, _ int) error {
-		if len(h[allowed]) == 0 || slices.Contains(r.c.ServiceWorkers, pathOf(req)) {
+		if len(h[allowed]) == 0 || slices.Contains(r.c.ServiceWorkers, asked(req)) {
 			return nil
 		}
 		wanted := h[allowed]

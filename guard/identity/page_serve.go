@@ -47,15 +47,15 @@ const maxForm = 16 << 10
 
 // page answers at one path. A nil method is refused.
 type page struct {
-	get  func(*http.Request) (reply, error)
-	post func(*http.Request, url.Values) (reply, error)
+	get  func(*http.Request) (answer, error)
+	post func(*http.Request, url.Values) (answer, error)
 }
 
-// reply is a page to show, or a path to go to with a cookie.
-type reply struct {
-	view   pages.View
-	to     string
-	cookie *http.Cookie
+// answer is a page to show, or a path to go to.
+type answer struct {
+	view    pages.View
+	to      string
+	cookies []*http.Cookie
 }
 
 // PagePaths are the paths at which Pages answers; the root keeps them for us.
@@ -76,7 +76,7 @@ func (r *Room) Pages(next http.Handler) http.Handler {
 	}
 	next = r.workers(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		path := pathOf(req)
+		path := asked(req)
 		if path == logoPath {
 			r.serveLogo(w, req)
 			return
@@ -89,8 +89,8 @@ func (r *Room) Pages(next http.Handler) http.Handler {
 	})
 }
 
-// pathOf is the path that the request is decided by.
-func pathOf(req *http.Request) string {
+// asked is the path that the request is decided by.
+func asked(req *http.Request) string {
 	if x := guard.From(req.Context()); x.Path != "" {
 		return x.Path
 	}
@@ -101,6 +101,9 @@ func pathOf(req *http.Request) string {
 // but Refuse alone knows: what it leaves to us goes nowhere.
 func (r *Room) servePage(w http.ResponseWriter, req *http.Request, p page) {
 	a, err := p.ask(req)
+	for _, c := range a.cookies {
+		http.SetCookie(w, c)
+	}
 	if err == nil && a.view != nil {
 		err = r.show(w, req, a.view)
 	}
@@ -110,18 +113,15 @@ func (r *Room) servePage(w http.ResponseWriter, req *http.Request, p page) {
 	case a.to != "":
 		h := w.Header()
 		h.Set("Location", a.to)
-		if a.cookie != nil {
-			http.SetCookie(w, a.cookie)
-		}
 		h.Set("Cache-Control", "no-store")
 		h.Set("Content-Length", "0")
 		w.WriteHeader(http.StatusSeeOther)
 	}
 }
 
-func (p *page) ask(req *http.Request) (reply, error) {
+func (p *page) ask(req *http.Request) (answer, error) {
 	if err := navigates(req); err != nil {
-		return reply{}, err
+		return answer{}, err
 	}
 	switch {
 	case p.get != nil && (req.Method == http.MethodGet || req.Method == http.MethodHead):
@@ -129,11 +129,11 @@ func (p *page) ask(req *http.Request) (reply, error) {
 	case p.post != nil && req.Method == http.MethodPost:
 		f, err := form(req)
 		if err != nil {
-			return reply{}, err
+			return answer{}, err
 		}
 		return p.post(req, f)
 	}
-	return reply{}, badForm.Deny("method %q", req.Method).In("method").WithStatus(http.StatusMethodNotAllowed).With("Allow", p.allow())
+	return answer{}, badForm.Deny("method %q", req.Method).In("method").WithStatus(http.StatusMethodNotAllowed).With("Allow", p.allow())
 }
 
 func (p *page) allow() string {

@@ -32,42 +32,42 @@ var stale = &guard.Rule{
 const fresh = 5 * time.Minute
 
 // getSignIn asks for name and password.
-func (r *Room) getSignIn(req *http.Request) (reply, error) {
+func (r *Room) getSignIn(req *http.Request) (answer, error) {
 	to := pages.Path(req.URL.Query().Get("to"))
 	if s := guard.From(req.Context()).Subject; s != nil {
-		return reply{view: pages.SignedIn{To: to, Name: s.Name}}, nil
+		return answer{view: pages.SignedIn{To: to, Name: s.Name}}, nil
 	}
-	return reply{view: r.signInPage(to, "", nil)}, nil
+	return answer{view: r.signInPage(to, "", nil)}, nil
 }
 
 func (r *Room) signInPage(to, name string, p *pages.Problem) pages.SignIn {
 	v := pages.SignIn{To: to, Name: name, Passwords: true, Problem: p}
-	for _, d := range r.providers {
+	for _, d := range r.doors {
 		v.Providers = append(v.Providers, d.to(to))
 	}
 	return v
 }
 
-// provider is one that leads in.
-type provider struct{ label, path, issuer string }
+// door is a provider that leads in.
+type door struct{ label, path, issuer string }
 
-// to is the link to the provider and then to a path. It is a link and no form:
+// to is the link through the door and then to a path. It is a link and no form:
 // Chromium asks form-action also where a form is redirected to.
-func (d provider) to(path string) pages.Provider {
+func (d door) to(path string) pages.Provider {
 	return pages.Provider{Name: d.label, Path: d.path + "?to=" + url.QueryEscape(path)}
 }
 
 // postSignIn signs in. A wrong password and an unknown name get the same
 // answer to the last byte but the name that was sent.
-func (r *Room) postSignIn(req *http.Request, f url.Values) (reply, error) {
+func (r *Room) postSignIn(req *http.Request, f url.Values) (answer, error) {
 	to, name := pages.Path(f.Get("to")), f.Get("name")
 	a, err := r.verify(req, name, f.Get("password"))
 	if err != nil {
 		d, p := r.refusal(err, "problem.credentials", "")
 		if d == nil {
-			return reply{}, err
+			return answer{}, err
 		}
-		return reply{}, r.again(d, r.signInPage(to, name, p))
+		return answer{}, r.again(d, r.signInPage(to, name, p))
 	}
 	return r.enter(req, a, to)
 }
@@ -91,31 +91,31 @@ func (r *Room) refusal(err error, key, field string) (*guard.Denial, *pages.Prob
 
 // enter begins a session with the account. One that stood before gets another
 // id, so that who planted it knows nothing of this one (ASVS 7.2.4).
-func (r *Room) enter(req *http.Request, a *account.Account, to string) (reply, error) {
+func (r *Room) enter(req *http.Request, a *account.Account, to string) (answer, error) {
 	if err := r.o.Sessions.Begin(req, a.Grant([]string{"pwd"}, time.Now())); err != nil {
-		return reply{}, err
+		return answer{}, err
 	}
 	e := signedIn.Noted("%s by password", a.Name)
 	e.User = a.ID
 	guard.From(req.Context()).Emit(e)
-	return reply{to: to, cookie: r.mark(req, a)}, nil
+	return answer{to: to, cookies: []*http.Cookie{r.mark(req, a)}}, nil
 }
 
-func (r *Room) getSignOut(req *http.Request) (reply, error) {
+func (r *Room) getSignOut(req *http.Request) (answer, error) {
 	if s := guard.From(req.Context()).Subject; s != nil {
-		return reply{view: pages.SignOut{Name: s.Name}}, nil
+		return answer{view: pages.SignOut{Name: s.Name}}, nil
 	}
-	return reply{view: pages.SignedOut{}}, nil
+	return answer{view: pages.SignedOut{}}, nil
 }
 
 // postSignOut ends the session, also one in which nobody is signed in.
-func (r *Room) postSignOut(req *http.Request, _ url.Values) (reply, error) {
+func (r *Room) postSignOut(req *http.Request, _ url.Values) (answer, error) {
 	if guard.From(req.Context()).Session != nil {
 		if err := r.o.Sessions.SignOut(req); err != nil {
-			return reply{}, err
+			return answer{}, err
 		}
 	}
-	return reply{view: pages.SignedOut{}}, nil
+	return answer{view: pages.SignedOut{}}, nil
 }
 
 // holder returns who is signed in, with the account and the grant; nobody is
@@ -151,18 +151,18 @@ func recently(g guard.Grant) error {
 
 // getConfirm asks for the password again, and a person of a provider to go
 // there again.
-func (r *Room) getConfirm(req *http.Request) (reply, error) {
+func (r *Room) getConfirm(req *http.Request) (answer, error) {
 	to := pages.Path(req.URL.Query().Get("to"))
 	a, _, err := r.holder(req, to)
 	if err != nil {
-		return reply{}, err
+		return answer{}, err
 	}
-	return reply{view: r.confirmPage(a, to, nil)}, nil
+	return answer{view: r.confirmPage(a, to, nil)}, nil
 }
 
 func (r *Room) confirmPage(a *account.Account, to string, p *pages.Problem) pages.Confirm {
 	v := pages.Confirm{To: to, Name: a.Name, Problem: p}
-	for _, d := range r.providers {
+	for _, d := range r.doors {
 		if a.Issuer != "" && d.issuer == a.Issuer {
 			link := d.to(to)
 			v.Provider = &link
@@ -172,18 +172,18 @@ func (r *Room) confirmPage(a *account.Account, to string, p *pages.Problem) page
 }
 
 // postConfirm is a step up: the session begins anew, with the time of now.
-func (r *Room) postConfirm(req *http.Request, f url.Values) (reply, error) {
+func (r *Room) postConfirm(req *http.Request, f url.Values) (answer, error) {
 	to := pages.Path(f.Get("to"))
 	a, _, err := r.holder(req, to)
 	if err != nil {
-		return reply{}, err
+		return answer{}, err
 	}
 	if err := r.itsPassword(req, a, f.Get("password")); err != nil {
 		d, p := r.refusal(err, "problem.password", "password")
 		if d == nil {
-			return reply{}, err
+			return answer{}, err
 		}
-		return reply{}, r.again(d, r.confirmPage(a, to, p))
+		return answer{}, r.again(d, r.confirmPage(a, to, p))
 	}
 	return r.enter(req, a, to)
 }

@@ -25,8 +25,8 @@ func (r *Room) verify(req *http.Request, name, given string) (*account.Account, 
 	}
 	id := account.PasswordID(folded)
 	x := guard.From(req.Context())
-	device := r.door.devices.Known(markOf(req), id)
-	attempt, wait := r.door.throttle.Allow(folded, x.Client, device)
+	client := r.clientOf(req, id)
+	attempt, wait := r.locks.throttle.Allow(folded, client.Addr, client.Device)
 	if wait > 0 {
 		return nil, guessing.Deny("wait %s", wait.Round(time.Second)).
 			With("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
@@ -42,8 +42,7 @@ func (r *Room) verify(req *http.Request, name, given string) (*account.Account, 
 		attempt.Dropped()
 		return nil, err
 	}
-	client := password.Client{Addr: x.Client, Device: device}
-	ok, rehash, err := r.door.hasher.Verify(req.Context(), client, stored, given)
+	ok, rehash, err := r.locks.hasher.Verify(req.Context(), client, stored, given)
 	switch {
 	case errors.Is(err, password.ErrBusy):
 		attempt.Dropped()
@@ -68,6 +67,11 @@ func (r *Room) verify(req *http.Request, name, given string) (*account.Account, 
 	return a, nil
 }
 
+// clientOf is who asks for a hash, to an account.
+func (r *Room) clientOf(req *http.Request, id string) password.Client {
+	return password.Client{Addr: guard.From(req.Context()).Client, Device: r.locks.devices.Known(markOf(req), id)}
+}
+
 // refused is one refusal for all reasons; the journal alone has which it was.
 func refused(found, ok bool) *guard.Denial {
 	why := "no such name"
@@ -84,7 +88,7 @@ func refused(found, ok bool) *guard.Denial {
 
 // rehash keeps the password under today's parameters. It ends no session.
 func (r *Room) rehash(ctx context.Context, c password.Client, a *account.Account, given string) (*account.Account, error) {
-	hash, err := r.door.hasher.Hash(ctx, c, given)
+	hash, err := r.locks.hasher.Hash(ctx, c, given)
 	if err != nil {
 		return a, nil // another time
 	}
@@ -132,13 +136,13 @@ func (r *Room) hash(ctx context.Context, c password.Client, name, email, given s
 	if err := r.checkPassword(name, email, given); err != nil {
 		return "", err
 	}
-	return r.door.hasher.Hash(ctx, c, given)
+	return r.locks.hasher.Hash(ctx, c, given)
 }
 
 // setPassword writes a new password. The same write ends all sessions of the
-// account, and what follows only clears them away; the caller may begin a new
-// one with the Grant of what is returned.
-func (r *Room) setPassword(ctx context.Context, c password.Client, id, given string) (*account.Account, error) {
+// account, and what follows only clears them away but for the one with the ID
+// but, which the caller is to begin anew with the Grant of what is returned.
+func (r *Room) setPassword(ctx context.Context, c password.Client, id, but, given string) (*account.Account, error) {
 	was, found, err := r.book.Fresh(ctx, id)
 	if err != nil {
 		return nil, err
@@ -153,7 +157,7 @@ func (r *Room) setPassword(ctx context.Context, c password.Client, id, given str
 	if err != nil {
 		return nil, err
 	}
-	return r.change(ctx, id, "password set", true, func(a *account.Account) error {
+	return r.change(ctx, id, "password set", &but, func(a *account.Account) error {
 		a.Hash = hash
 		return nil
 	})
@@ -163,10 +167,10 @@ func (r *Room) setPassword(ctx context.Context, c password.Client, id, given str
 var errProvider = errors.New("the account is of a provider: it has no password here")
 
 // change edits an account in one write, journals it, and clears its sessions
-// away where that write has ended them.
-func (r *Room) change(ctx context.Context, id, what string, ends bool, edit func(*account.Account) error) (*account.Account, error) {
+// away, but for one, where that write is to end them: but is nil where it is not.
+func (r *Room) change(ctx context.Context, id, what string, but *string, edit func(*account.Account) error) (*account.Account, error) {
 	a, err := r.book.Change(ctx, id, func(a *account.Account) error {
-		if ends {
+		if but != nil {
 			a.Epoch++
 		}
 		return edit(a)
@@ -175,8 +179,8 @@ func (r *Room) change(ctx context.Context, id, what string, ends bool, edit func
 		return nil, err
 	}
 	r.note(ctx, changed.Noted("%s: %s", a.ID, what))
-	if ends && r.o.Sessions.EndAll != nil {
-		if _, err := r.o.Sessions.EndAll(ctx, a.ID, ""); err != nil {
+	if but != nil && r.o.Sessions.EndAll != nil {
+		if _, err := r.o.Sessions.EndAll(ctx, a.ID, *but); err != nil {
 			// They hold no longer all the same: their epoch is over.
 			e := changed.Noted("%s: sessions are ended, but not cleared away: %v", a.ID, err)
 			e.Verdict = guard.Failed
@@ -216,7 +220,7 @@ func markOf(req *http.Request) string {
 func (r *Room) mark(req *http.Request, a *account.Account) *http.Cookie {
 	secure := guard.From(req.Context()).Secure
 	return &http.Cookie{
-		Name: markName(secure), Value: r.door.devices.Mark(markOf(req), a.ID), Path: "/",
+		Name: markName(secure), Value: r.locks.devices.Mark(markOf(req), a.ID), Path: "/",
 		MaxAge: int(90 * 24 * time.Hour / time.Second), Secure: secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	}
 }

@@ -74,7 +74,7 @@ func (r *Room) visitsOf(ctx context.Context, a *account.Account, out *visits) er
 }
 
 // endSessions ends one session of a user, or all.
-func (r *Room) endSessions(ctx context.Context, q asked) (any, error) {
+func (r *Room) endSessions(ctx context.Context, q wish) (any, error) {
 	id, err := idOf(q.User)
 	if err != nil {
 		return nil, err
@@ -88,7 +88,7 @@ func (r *Room) endSessions(ctx context.Context, q asked) (any, error) {
 	ended := 0
 	if q.All {
 		// The epoch ends them for good, also those that are being made now.
-		_, err := r.change(ctx, id, "all sessions ended by an administrator", true, func(*account.Account) error { return nil })
+		_, err := r.change(ctx, id, "all sessions ended by an administrator", new(string), func(*account.Account) error { return nil })
 		return map[string]bool{"all": true}, err
 	}
 	if r.o.Sessions.End != nil {
@@ -121,7 +121,7 @@ func listFile(dir string) string { return filepath.Join(dir, "identity", "passwo
 // at once.
 func (r *Room) importPasswords(w http.ResponseWriter, req *http.Request) {
 	if r.o.Dir == "" {
-		answer(w, req, nil, administration.Deny("there is no state directory to keep the list in"))
+		reply(w, req, nil, administration.Deny("there is no state directory to keep the list in"))
 		return
 	}
 	// A long list takes longer than the socket gives to a question.
@@ -130,13 +130,13 @@ func (r *Room) importPasswords(w http.ResponseWriter, req *http.Request) {
 	c.SetWriteDeadline(time.Time{})
 	made, err := password.Import{Shortest: password.MinWithMore}.File(req.Context(), req.Body, listFile(r.o.Dir))
 	if err != nil {
-		answer(w, req, nil, administration.Deny("%w", err))
+		reply(w, req, nil, administration.Deny("%w", err))
 		return
 	}
 	if err := r.readLists(); err != nil {
-		answer(w, req, nil, err)
+		reply(w, req, nil, err)
 		return
 	}
 	r.note(req.Context(), changed.Noted("a list of %d passwords was imported", made.Passwords))
-	answer(w, req, map[string]uint64{"lines": made.Lines, "skipped": made.Skipped, "passwords": made.Passwords}, nil)
+	reply(w, req, map[string]uint64{"lines": made.Lines, "skipped": made.Skipped, "passwords": made.Passwords}, nil)
 }

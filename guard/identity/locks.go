@@ -17,15 +17,15 @@ import (
 	"hauberk.dev/internal/owner"
 )
 
-// door is what sign-in by a password needs. It outlives a reload: the counts of
+// locks are what sign-in by a password needs. They outlive a reload: the counts of
 // failures, and the one queue for all hashes.
-type door struct {
+type locks struct {
 	hasher   *password.Hasher
 	throttle *password.Throttle
 	devices  *password.Devices
 }
 
-// secrets are the keys of the door, in a file of their own: who steals the
+// secrets are the keys of the locks, in a file of their own: who steals the
 // store alone must not have them.
 type secrets struct {
 	Peppers []pepper `json:"peppers"`
@@ -39,10 +39,10 @@ type pepper struct {
 
 const maxSecrets = 16 << 10
 
-// openDoor reads the secrets of a state folder, or makes them; with "" they are
+// openLocks reads the secrets of a state folder, or makes them; with "" they are
 // in memory. A file that cannot be read is an error: with other secrets no
 // password would be right again.
-func openDoor(dir string, alarm func(name string, failures int)) (*door, error) {
+func openLocks(dir string, alarm func(name string, failures int)) (*locks, error) {
 	s, err := keepSecrets(dir)
 	if err != nil {
 		return nil, err
@@ -62,7 +62,7 @@ func openDoor(dir string, alarm func(name string, failures int)) (*door, error) 
 	if err != nil {
 		return nil, fmt.Errorf("identity: %w", err)
 	}
-	return &door{hasher, password.NewThrottle(alarm), password.NewDevices(device)}, nil
+	return &locks{hasher, password.NewThrottle(alarm), password.NewDevices(device)}, nil
 }
 
 func secret(to *[32]byte, text string) error {
