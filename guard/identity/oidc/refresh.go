@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"golang.org/x/oauth2"
-
-	"hauberk.dev/guard/identity/token"
 )
 
 // Keeper keeps what Config.Refresh needs, by the ID of a session. What it
