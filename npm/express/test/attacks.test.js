@@ -4,6 +4,7 @@
 // gate signs it.
 const assert = require('node:assert/strict');
 const crypto = require('node:crypto');
+const http2 = require('node:http2');
 const net = require('node:net');
 const { test } = require('node:test');
 const { hauberk } = require('@hauberk/express');
@@ -236,6 +237,23 @@ for (const [name, express] of Object.entries(expresses)) {
     }
   });
 }
+
+test('HTTP/2, which frames bodies without a length, is not taken', async (t) => {
+  const gate = hauberk({ keys: file, issuer, audience });
+  const server = http2.createServer((req, res) => {
+    try {
+      gate(req, res, () => res.end('in'));
+    } catch (err) {
+      res.end(err.code);
+    }
+  });
+  await new Promise((resolve) => { server.listen(0, '127.0.0.1', resolve); });
+  const client = http2.connect(`http://127.0.0.1:${server.address().port}`);
+  t.after(() => { client.destroy(); server.close(); });
+  let got = '';
+  for await (const piece of client.request({ ':path': '/', 'hauberk-identity': sign(claims('GET', '/')) })) got += piece;
+  assert.equal(got, 'EHAUBERKMOUNT');
+});
 
 test('an option that is missing or wrong stops the start', () => {
   const right = { keys: file, issuer, audience };
