@@ -39,7 +39,7 @@ test('a file that breaks keeps its keys for a day and says so', async (t) => {
   const port = await listen(t, app(file, log));
   const real = Date.now;
   t.after(() => { Date.now = real; });
-  for (const text of ['', '{', '{"keys":[]}', '[]', '{"keys":[],"keys":[]}', JSON.stringify({ keys: [{ ...second.jwk, d: 'AA' }] }), ' '.repeat(70_000)]) {
+  for (const text of ['', '{', '{"keys":[]}', '[]', '{"keys":[],"keys":[]}', JSON.stringify({ keys: [{ ...second.jwk, d: 'AA' }] }), JSON.stringify({ keys: [second.jwk] }) + ' '.repeat(70_000)]) {
     fs.writeFileSync(file, text);
     Date.now = () => real() + 1500 * (log.length + 1);
     const before = log.length;
