@@ -16,10 +16,11 @@ type site struct {
 	*httptest.Server
 	ps map[string]*oidc.Provider
 	// id, to and err are of the last callback.
-	mu  sync.Mutex
-	id  oidc.Identity
-	to  string
-	err error
+	mu     sync.Mutex
+	id     oidc.Identity
+	to     string
+	err    error
+	events []oidc.Event
 }
 
 func newSite(t testing.TB, o oidc.Options, configs ...oidc.Config) *site {
@@ -65,6 +66,17 @@ func newSite(t testing.TB, o oidc.Options, configs ...oidc.Config) *site {
 		if err != nil {
 			w.WriteHeader(http.StatusForbidden)
 		}
+	})
+	mux.HandleFunc("POST /.hauberk/oidc/{name}/logout", func(w http.ResponseWriter, r *http.Request) {
+		r.ParseForm()
+		e, err := s.ps[r.PathValue("name")].Logout(r.Context(), r.PostForm)
+		w.Header().Set("Cache-Control", "no-store")
+		if err != nil {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.err, s.events = err, append(s.events, e)
 	})
 	s.Server = httptest.NewServer(mux)
 	t.Cleanup(s.Close)
