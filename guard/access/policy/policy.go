@@ -28,15 +28,14 @@ type Policy struct {
 	Permit bool
 	// Role is the role that its scope asks for, "" for none.
 	Role string
-	// Somebody says that it can never be met by nobody; Person that a bearer
-	// token cannot meet it, Token that a session cannot.
+	// Somebody says that who asks matters to it; Token that it wants a token.
 	Somebody, Token bool
 	// Needs says in words what each of its conditions asks for.
 	Needs []string
 
 	statement *cedar.Policy
 	tree      *ast.Policy
-	context   bool // a condition reads the context
+	reads     Fields // attributes that its conditions name
 }
 
 // Parse reads the policies of a file.
@@ -73,9 +72,17 @@ func read(s *cedar.Policy) *Policy {
 	}
 	for _, c := range p.tree.Conditions {
 		ast.Inspect(ast.NewNode(c.Body), func(n ast.IsNode) bool {
-			v, ok := n.(ast.NodeTypeVariable)
-			p.context = p.context || ok && v.Name == "context"
-			p.Somebody = p.Somebody || ok && v.Name == "principal" && anyone
+			switch n := n.(type) {
+			case ast.NodeTypeVariable:
+				p.Somebody = p.Somebody || anyone && n.Name == "principal"
+				if n.Name == "context" {
+					p.reads |= someContext
+				}
+			case ast.NodeTypeAccess:
+				p.reads |= fieldOf(n.Value)
+			case ast.NodeTypeHas:
+				p.reads |= fieldOf(n.Value)
+			}
 			return true
 		})
 		p.Needs = append(p.Needs, text(c))
