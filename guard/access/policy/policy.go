@@ -71,23 +71,40 @@ func read(s *cedar.Policy) *Policy {
 		p.Somebody = false
 	}
 	for _, c := range p.tree.Conditions {
-		ast.Inspect(ast.NewNode(c.Body), func(n ast.IsNode) bool {
-			switch n := n.(type) {
-			case ast.NodeTypeVariable:
-				p.Somebody = p.Somebody || anyone && n.Name == "principal"
-				if n.Name == "context" {
-					p.reads |= someContext
-				}
-			case ast.NodeTypeAccess:
-				p.reads |= fieldOf(n.Value)
-			case ast.NodeTypeHas:
-				p.reads |= fieldOf(n.Value)
-			}
-			return true
-		})
+		p.Somebody = p.see(c.Body) && anyone || p.Somebody
 		p.Needs = append(p.Needs, text(c))
 	}
 	return p
+}
+
+// see notes what a condition reads, and says whether that is the principal.
+func (p *Policy) see(condition ast.IsNode) (principal bool) {
+	whole := 0 // the context, not one attribute of it
+	attribute := func(n ast.StrOpNode) {
+		p.reads |= fieldOf(n.Value)
+		if v, ok := n.Arg.(ast.NodeTypeVariable); ok && v.Name == "context" {
+			whole--
+		}
+	}
+	ast.Inspect(ast.NewNode(condition), func(n ast.IsNode) bool {
+		switch n := n.(type) {
+		case ast.NodeTypeVariable:
+			principal = principal || n.Name == "principal"
+			if n.Name == "context" {
+				p.reads |= someContext
+				whole++
+			}
+		case ast.NodeTypeAccess:
+			attribute(n.StrOpNode)
+		case ast.NodeTypeHas:
+			attribute(n.StrOpNode)
+		}
+		return true
+	})
+	if whole > 0 {
+		p.reads = All
+	}
+	return principal
 }
 
 // Text returns the policy as Cedar.
