@@ -193,6 +193,10 @@ func (c *Config) anchor(folder string) error {
 	}
 	files(&c.Headers, &c.HTTPS)
 	from(&c.Identity.Logo)
+	from(&c.Identity.Texts)
+	for i := range c.Identity.Tokens {
+		from(&c.Identity.Tokens[i].Keys)
+	}
 	for i := range c.Sites {
 		st := &c.Sites[i]
 		files(st.Headers, st.HTTPS)

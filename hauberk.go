@@ -110,6 +110,7 @@ func build(c Config, s *store.Store, u use) (*Chain, error) {
 	ch.fault = stand(j, top.Fault, fault.New)
 	ch.harden = stand(j, top.Harden, func(h harden.Config) (*harden.Room, error) { return harden.New(h, ch.events.record) })
 	ch.harden.Own(headers.ReportPath)
+	ch.harden.Own(c.Identity.Paths()...)
 	ch.https = stand(j, top.HTTPS, func(h https.Config) (*https.Room, error) {
 		return https.New(h, https.Options{
 			Hosts: ch.sites.tlsNames(), Dir: c.State, Record: ch.events.record, Trial: u.trial,
@@ -135,12 +136,13 @@ func build(c Config, s *store.Store, u use) (*Chain, error) {
 	ch.identity = stand(j, &c.Identity, func(o identity.Config) (*identity.Room, error) {
 		return identity.New(o, identity.Options{
 			Records: records, Dir: c.State, Record: ch.events.record, Sessions: sessionsOf(ch.session),
-			Upstream: ch.sites.upstream, URL: ch.sites.address(c.HTTPS.Port),
+			Upstream: ch.sites.upstream, Hosts: ch.sites.hosts, URL: ch.sites.address(c.HTTPS.Port),
 		})
 	})
 	ch.session.CheckBy(ch.identity.Valid)
-	ch.access = access.New()
-	ch.session.StrictFor(func(r *http.Request) bool { return ch.access.AsksRole(guard.From(r.Context())) })
+	rules := access.New() // not ch: who outlives the chain must not keep it
+	ch.access = rules
+	ch.session.StrictFor(func(r *http.Request) bool { return rules.AsksRole(guard.From(r.Context())) })
 	j.found(ch.guardSites())
 	j.found(ch.furnish(j.wrong))
 	ch.exceptions, err = compileExceptions(c.Exceptions, ch.Principles())

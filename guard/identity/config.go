@@ -10,18 +10,12 @@ import (
 	"hauberk.dev/guard/identity/password"
 )
 
-// maxService is how long the name of a service is that fits on a page.
-const maxService = 80
-
-// check returns all that is wrong in c, but for the lists, which their own
-// packages judge.
+// check returns all that is wrong in c, but for the lists and the look of the
+// pages, which their own packages judge.
 func (c Config) check() []error {
 	var errs []error
 	fail := func(key, format string, args ...any) {
 		errs = append(errs, fmt.Errorf("identity."+key+": "+format, args...))
-	}
-	if len(c.Service) > maxService || strings.ContainsFunc(c.Service, unicode.IsControl) {
-		fail("service", "want at most %d bytes and no control characters", maxService)
 	}
 	if c.Host != "" && !hostName(c.Host) {
 		fail("host", "%q is not a host's name", c.Host)
