@@ -159,8 +159,9 @@ func Dialer(secure, clear string) func(context.Context, attack.Protocol, string)
 	}
 }
 
-// incident is what differs in each answer: ids of 128 bits, in hex.
-var incident = regexp.MustCompile(`[0-9a-f]{32}`)
+// incident is what differs in each answer: ids of 128 bits, in hex, and those
+// of sessions.
+var incident = regexp.MustCompile(`[0-9a-f]{32}|hauberk=[0-9A-Za-z_-]{43}`)
 
 // moment is what differs between two doors that are asked one after the other.
 var moment = regexp.MustCompile(`[0-9]+`)
