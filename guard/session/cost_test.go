@@ -1,8 +1,8 @@
 package session_test
 
 import (
-	"context"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/binary"
 	"io"
 	"math/rand/v2"
@@ -129,30 +129,47 @@ func hashOf(i int) [32]byte {
 	return sha256.Sum256(raw[:])
 }
 
-// fill writes the sessions of n users.
-func fill(t testing.TB, records store.Records, n int) {
+// filled is a store with the sessions of n users, written past the engine,
+// which would flush the disk for each few.
+func filled(t testing.TB, n int) store.Records {
 	t.Helper()
-	began := time.Now()
-	ends := began.Add(time.Hour)
-	const writers = 256 // the engine takes those that wait into one transaction
-	errs := make(chan error, writers)
-	for w := range writers {
-		go func() {
-			for i := w; i < n; i += writers {
-				key, value := session.Stored(hashOf(i), "u_a", began)
-				if _, err := records.Put(context.Background(), store.Record{Key: key, Value: value, Expires: ends}); err != nil {
-					errs <- err
-					return
-				}
-			}
-			errs <- nil
-		}()
+	file := filepath.Join(t.TempDir(), "h.db")
+	d, err := sqlite.Open(file)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for range writers {
-		if err := <-errs; err != nil {
+	d.Close()
+	db, err := sql.Open("sqlite", file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	tx, err := db.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	put, err := tx.Prepare("INSERT INTO records(key, value, version, expires) VALUES(?, ?, ?, ?)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	for i := range n {
+		key, value := session.Stored(hashOf(i), "u_a", began)
+		if _, err := put.Exec([]byte(key), value, i+1, began.Add(time.Hour).UnixMilli()); err != nil {
 			t.Fatal(err)
 		}
 	}
+	if _, err := tx.Exec("UPDATE versions SET last = ?", n); err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if d, err = sqlite.Open(file); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	return d.Store().Records
 }
 
 // TestAMillionSessionsInSQLiteAreReadAsFastAsAThousand reads what the cache
@@ -165,9 +182,7 @@ func TestAMillionSessionsInSQLiteAreReadAsFastAsAThousand(t *testing.T) {
 	few := 1000
 	var rooms [2]*session.Room
 	for i, n := range []int{few, many} {
-		records := sqliteIn(t)
-		fill(t, records, n)
-		room, err := session.New(session.Config{}, session.Options{Records: records})
+		room, err := session.New(session.Config{}, session.Options{Records: filled(t, n)})
 		if err != nil {
 			t.Fatal(err)
 		}
