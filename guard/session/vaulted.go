@@ -267,7 +267,7 @@ func (t *trip) save(changes []vault.Change, status int) error {
 	}
 	w := how{edit: t.edit(changes), atOnce: t.signs(status)}
 	worth, changed := t.worth(changes)
-	if _, in := s.Grant(); !in && (changed && (t.navigates() || !safe(t.req.Method)) || w.atOnce) {
+	if _, in := s.Grant(); !in && (changed && !t.background() || w.atOnce) {
 		// Where somebody has signed in with us that gave the session its id, and
 		// who had the one before has nothing.
 		if done, err := s.rotate(ctx, w); done || err != nil {
@@ -334,22 +334,17 @@ func (t *trip) tell() {
 
 // signs says that the answer may be one to a sign-in of which the cookies tell
 // nothing: an app that keeps its session's id says so in its own memory alone.
-// A form that a person sent is rare, so each gets another id.
+// A form that a person sent is rare, so each gets another id. A program that
+// keeps one Cookie field for ever is no browser, and nobody plants it one.
 func (t *trip) signs(status int) bool {
-	return !safe(t.req.Method) && len(t.jar) > 0 && status >= 200 && status < 400 && t.navigates()
+	return !safe(t.req.Method) && len(t.jar) > 0 && status >= 200 && status < 400 && t.req.Header.Get("Sec-Fetch-Mode") == "navigate"
 }
 
-// navigates says that the answer is a page for a person. Browsers tell; of one
-// that does not, the body of a form does.
-func (t *trip) navigates() bool {
-	if mode := t.req.Header.Get("Sec-Fetch-Mode"); mode != "" {
-		return mode == "navigate"
-	}
-	if safe(t.req.Method) {
-		return strings.Contains(t.req.Header.Get("Accept"), "text/html")
-	}
-	kind := t.req.Header.Get("Content-Type")
-	return strings.HasPrefix(kind, "application/x-www-form-urlencoded") || strings.HasPrefix(kind, "multipart/form-data")
+// background says that a script of the app, or a page's image, asks for what
+// changes nothing: nobody signs in so.
+func (t *trip) background() bool {
+	mode := t.req.Header.Get("Sec-Fetch-Mode")
+	return safe(t.req.Method) && mode != "" && mode != "navigate"
 }
 
 // safe says whether a method asks for nothing to change (RFC 9110, 9.2.1).
