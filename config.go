@@ -7,13 +7,16 @@ import (
 	"path/filepath"
 
 	"hauberk.dev/guard"
+	"hauberk.dev/guard/access"
 	"hauberk.dev/guard/csrf"
 	"hauberk.dev/guard/fault"
 	"hauberk.dev/guard/harden"
 	"hauberk.dev/guard/headers"
 	"hauberk.dev/guard/https"
+	"hauberk.dev/guard/identity"
 	"hauberk.dev/guard/monitor"
 	"hauberk.dev/guard/ratelimit"
+	"hauberk.dev/guard/session"
 	"hauberk.dev/internal/settings"
 )
 
@@ -56,7 +59,9 @@ type Config struct {
 	Harden    harden.Config    `yaml:"harden"`
 	HTTPS     https.Config     `yaml:"https"`
 	RateLimit ratelimit.Config `yaml:"ratelimit"`
+	Session   session.Config   `yaml:"session"`
 	CSRF      csrf.Config      `yaml:"csrf"`
+	Identity  identity.Config  `yaml:"identity"`
 
 	// Sites are what is guarded. None: every request is refused.
 	Sites []Site `yaml:"sites"`
@@ -77,9 +82,9 @@ type Site struct {
 	// To is the upstream: "http://127.0.0.1:3000", "https://host" (verified)
 	// or "unix:/run/app.sock". A library has none.
 	To string `yaml:"to"`
-	// Access says who may do what. "app", the app decides, is its one value
-	// today; a site without it does not start.
-	Access string `yaml:"access" enum:"app"`
+	// Access says who may do what: "app", the app decides, or a list of rules,
+	// beside which everything is refused. A site without it does not start.
+	Access access.Config `yaml:"access"`
 	// MethodOverride says where the app takes another method from: "query",
 	// "header" or "body"; "" means nowhere, and then none is believed.
 	MethodOverride string `yaml:"method_override" enum:"query,header,body"`
@@ -114,6 +119,7 @@ type Sections struct {
 	Harden    *harden.Config    `yaml:"harden" inherit:"true"`
 	HTTPS     *https.Config     `yaml:"https" inherit:"true"`
 	RateLimit *ratelimit.Config `yaml:"ratelimit" inherit:"true"`
+	Session   *session.Config   `yaml:"session" inherit:"true"`
 	CSRF      *csrf.Config      `yaml:"csrf" inherit:"true"`
 }
 
@@ -133,6 +139,9 @@ func (s Sections) over(above Sections) Sections {
 	}
 	if s.RateLimit == nil {
 		s.RateLimit = above.RateLimit
+	}
+	if s.Session == nil {
+		s.Session = above.Session
 	}
 	if s.CSRF == nil {
 		s.CSRF = above.CSRF
@@ -183,9 +192,15 @@ func (c *Config) anchor(folder string) error {
 		}
 	}
 	files(&c.Headers, &c.HTTPS)
+	from(&c.Identity.Logo)
+	from(&c.Identity.Texts)
+	for i := range c.Identity.Tokens {
+		from(&c.Identity.Tokens[i].Keys)
+	}
 	for i := range c.Sites {
 		st := &c.Sites[i]
 		files(st.Headers, st.HTTPS)
+		from(&st.Access.Policies)
 		for k := range st.Routes {
 			files(st.Routes[k].Headers, st.Routes[k].HTTPS)
 		}

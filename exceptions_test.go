@@ -12,6 +12,7 @@ import (
 
 	"hauberk.dev"
 	"hauberk.dev/guard"
+	"hauberk.dev/guard/access"
 	"hauberk.dev/internal/attack"
 )
 
@@ -23,7 +24,7 @@ func excusing(t *testing.T, routing string, e ...guard.Exception) (send func(met
 	t.Helper()
 	journal = &attack.Journal{}
 	c := hauberk.Config{Exceptions: e, Record: journal.Record, Logger: slog.New(slog.DiscardHandler),
-		Sites: []hauberk.Site{{Access: "app", Routing: routing, Hosts: []string{"app.test"}}}}
+		Sites: []hauberk.Site{{Access: access.Config{By: "app"}, Routing: routing, Hosts: []string{"app.test"}}}}
 	chain, err := hauberk.New(c, nil)
 	if err != nil {
 		t.Fatal(err)

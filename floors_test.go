@@ -28,6 +28,14 @@ const floors = `
 const homes = `
 github.com/goccy/go-yaml             internal/settings
 github.com/smallstep/truststore      guard/https
+github.com/cedar-policy/cedar-go     guard/access/policy
+github.com/coreos/go-oidc            guard/identity/oidc
+golang.org/x/oauth2                  guard/identity/oidc
+github.com/go-jose/go-jose           guard/identity/token guard/identity/oidc
+github.com/FastFilter/xorfilter      guard/identity/password
+golang.org/x/crypto                  guard/identity/password
+golang.org/x/text                    guard/identity/password guard/identity/account
+golang.org/x/term                    cmd/hauberk
 github.com/caddyserver/certmagic     guard/https/acme
 github.com/mholt/acmez               guard/https/acme
 go.uber.org/zap                      guard/https/acme

@@ -13,6 +13,7 @@ import (
 
 	"hauberk.dev"
 	"hauberk.dev/guard"
+	"hauberk.dev/guard/access"
 	"hauberk.dev/guard/harden"
 )
 
@@ -65,7 +66,7 @@ func FuzzOverride(f *testing.F) {
 	for _, s := range []string{"", "_method=DELETE", "a=1&_method=put", "_method=", "_method=PUT&_method=DELETE", "_method[]=PUT", "%5fmethod=PUT", "_method=%zz", "%zz=1", "a=_method", "{\"_method\":\"PUT\"}"} {
 		f.Add(s)
 	}
-	c := hauberk.Config{Sites: []hauberk.Site{{Hosts: []string{"app.test"}, Access: "app", MethodOverride: "body"}}, Logger: slog.New(slog.DiscardHandler)}
+	c := hauberk.Config{Sites: []hauberk.Site{{Hosts: []string{"app.test"}, Access: access.Config{By: "app"}, MethodOverride: "body"}}, Logger: slog.New(slog.DiscardHandler)}
 	chain, err := hauberk.New(c, nil)
 	if err != nil {
 		f.Fatal(err)

@@ -20,13 +20,16 @@ import (
 	"time"
 
 	"hauberk.dev/guard"
+	"hauberk.dev/guard/access"
 	"hauberk.dev/guard/csrf"
 	"hauberk.dev/guard/fault"
 	"hauberk.dev/guard/harden"
 	"hauberk.dev/guard/headers"
 	"hauberk.dev/guard/https"
+	"hauberk.dev/guard/identity"
 	"hauberk.dev/guard/monitor"
 	"hauberk.dev/guard/ratelimit"
+	"hauberk.dev/guard/session"
 	"hauberk.dev/internal/origin"
 	"hauberk.dev/store"
 )
@@ -48,7 +51,10 @@ type Chain struct {
 	harden    *harden.Room
 	https     *https.Room
 	ratelimit *ratelimit.Room
+	session   *session.Room
 	csrf      *csrf.Room
+	identity  *identity.Room
+	access    *access.Room
 }
 
 // New builds the chain. It validates everything and reports every mistake at
@@ -104,6 +110,7 @@ func build(c Config, s *store.Store, u use) (*Chain, error) {
 	ch.fault = stand(j, top.Fault, fault.New)
 	ch.harden = stand(j, top.Harden, func(h harden.Config) (*harden.Room, error) { return harden.New(h, ch.events.record) })
 	ch.harden.Own(headers.ReportPath)
+	ch.harden.Own(c.Identity.Paths()...)
 	ch.https = stand(j, top.HTTPS, func(h https.Config) (*https.Room, error) {
 		return https.New(h, https.Options{
 			Hosts: ch.sites.tlsNames(), Dir: c.State, Record: ch.events.record, Trial: u.trial,
@@ -111,14 +118,32 @@ func build(c Config, s *store.Store, u use) (*Chain, error) {
 			Clear: c.HTTP != "" || c.ProxyHTTP != "",
 		})
 	})
+	var records store.Records
+	if s != nil {
+		records = s.Records
+	}
+	ch.session = stand(j, top.Session, func(o session.Config) (*session.Room, error) {
+		return session.New(o, session.Options{Records: records, Record: ch.events.record})
+	})
 	ch.ratelimit = stand(j, top.RateLimit, func(r ratelimit.Config) (*ratelimit.Room, error) {
-		var o ratelimit.Options
+		o := ratelimit.Options{Session: ch.session.Cached}
 		if s != nil {
 			o.Buckets = s.Buckets
 		}
 		return ratelimit.New(r, o)
 	})
 	ch.csrf = stand(j, top.CSRF, csrf.New)
+	ch.identity = stand(j, &c.Identity, func(o identity.Config) (*identity.Room, error) {
+		return identity.New(o, identity.Options{
+			Records: records, Dir: c.State, Record: ch.events.record, Sessions: sessionsOf(ch.session),
+			Upstream: ch.sites.upstream, Hosts: ch.sites.hosts, URL: ch.sites.address(c.HTTPS.Port),
+		})
+	})
+	ch.session.CheckBy(ch.identity.Valid)
+	rules := access.New() // not ch: who outlives the chain must not keep it
+	ch.access = rules
+	ch.session.StrictFor(func(r *http.Request) bool { return rules.AsksRole(guard.From(r.Context())) })
+	j.found(ch.guardSites())
 	j.found(ch.furnish(j.wrong))
 	ch.exceptions, err = compileExceptions(c.Exceptions, ch.Principles())
 	j.found(err)
@@ -191,7 +216,7 @@ func Protect(h http.Handler) http.Handler {
 // the one that `serve --to` runs and `init` writes.
 func Unmodified(to string) Config {
 	return Config{Sites: []Site{{
-		To: to, Access: "app",
+		To: to, Access: access.Config{By: "app"},
 		Sections: Sections{Headers: &headers.Config{Profile: "compat"}},
 	}}}
 }
@@ -213,7 +238,13 @@ func (c *Chain) order() []func(http.Handler) http.Handler {
 		c.ratelimit.Paced,          // 12: before all that costs more
 		c.fault.Routed,             //  6: no parts of what is held against leaks
 		c.headers.Routed,           //  7: hands the app its nonce
-		c.csrf.Principle().Wrap,    //  8: may bind to a session, needs no user
+		c.session.Load,             //  4: its cookie goes with every answer from here inward
+		c.csrf.Principle().Wrap,    //  8: may bind to the session, needs no user
+		c.identity.Know,            //  2: who asks
+		c.identity.Pages,           //  2: sign-in and its like, which need no leave
+		c.access.Check,             //  3: knows who, and for what
+		c.session.Vault,            //  4: only for what was let in: the app's own cookies
+		c.identity.Assert,          //  2: tells the app who asks, on the request as it goes up
 	}
 }
 
@@ -221,7 +252,8 @@ func (c *Chain) order() []func(http.Handler) http.Handler {
 func (c *Chain) Principles() []*guard.Principle {
 	return []*guard.Principle{
 		c.monitor.Principle(), c.headers.Principle(), c.fault.Principle(),
-		c.harden.Principle(), c.https.Principle(), c.ratelimit.Principle(), c.csrf.Principle(),
+		c.harden.Principle(), c.https.Principle(), c.ratelimit.Principle(),
+		c.session.Principle(), c.csrf.Principle(), c.identity.Principle(), c.access.Principle(),
 	}
 }
 
@@ -295,7 +327,8 @@ func (c *Chain) furnish(wrong map[any]bool) error {
 		}{
 			{s.Headers, c.headers.Route(n, *s.Headers)}, {s.Fault, c.fault.Route(n, *s.Fault)},
 			{s.Harden, c.harden.Route(n, *s.Harden)}, {s.HTTPS, c.https.Route(n, secure)},
-			{s.RateLimit, c.ratelimit.Route(n, *s.RateLimit)}, {s.CSRF, c.csrf.Route(n, *s.CSRF)},
+			{s.RateLimit, c.ratelimit.Route(n, *s.RateLimit)}, {s.Session, c.session.Route(n, *s.Session)},
+			{s.CSRF, c.csrf.Route(n, *s.CSRF)},
 		} {
 			if set.err != nil && !wrong[set.section] {
 				wrong[set.section] = true

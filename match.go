@@ -198,6 +198,26 @@ func (m *matcher) match(method, path string) (n int, values map[string]string, o
 	return n, values, other
 }
 
+// readings returns the entry that a canonical path leads to as it stands, and
+// the one without its path parameters.
+func (m *matcher) readings(method, path string) (n, second int, values map[string]string) {
+	if m == nil || len(m.entries) == 0 {
+		return 0, 0, nil
+	}
+	if m.exact {
+		n, values = m.find(method, path, path)
+		return n, n, values
+	}
+	kept := foldSlashes(path)
+	n, values = m.find(method, kept, lowerASCII(kept))
+	if !strings.Contains(path, ";") {
+		return n, n, values
+	}
+	cut := foldSlashes(cutParameters(path))
+	second, _ = m.find(method, cut, lowerASCII(cut))
+	return n, second, values
+}
+
 // split says whether the methods of a path lead to more than one entry.
 func (m *matcher) split(path string) bool {
 	if m == nil {

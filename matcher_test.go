@@ -12,6 +12,7 @@ import (
 
 	"hauberk.dev"
 	"hauberk.dev/guard"
+	"hauberk.dev/guard/access"
 )
 
 // matched is a chain that tells which route a request met.
@@ -30,7 +31,7 @@ func matching(t testing.TB, routing string, on ...string) *matched {
 }
 
 func newMatched(routing string, on ...string) (*matched, error) {
-	site := hauberk.Site{Hosts: []string{"app.test"}, Access: "app", Routing: routing}
+	site := hauberk.Site{Hosts: []string{"app.test"}, Access: access.Config{By: "app"}, Routing: routing}
 	for _, p := range on {
 		site.Routes = append(site.Routes, hauberk.Route{On: p})
 	}

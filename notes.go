@@ -18,7 +18,7 @@ func (c *Chain) Notes() []string {
 	for i := range c.config.Sites {
 		s := &c.config.Sites[i]
 		who := "site " + strconv.Quote(c.sites.all[i].base.Site)
-		if s.Access == "app" {
+		if s.Access.By == "app" {
 			notes = append(notes, who+": access: app — the app alone decides who may do what")
 		}
 		if s.MethodOverride != "" {

@@ -20,6 +20,7 @@ type site struct {
 	base     *guard.Route   // what holds where no route matches
 	routes   []*guard.Route // by position in the list, from 0
 	match    *matcher
+	guarded  *guarded // nil: the app decides
 	override string
 }
 
@@ -54,7 +55,7 @@ func compileSites(c *Config) (*sites, error) {
 	s := &sites{
 		exact: map[string]*site{}, wild: map[string]*site{},
 		upstreams: []string{""}, paths: []string{""}, parents: []int{0}, methods: map[int]string{}, names: []string{""}, top: &guard.Route{},
-		sections: []Sections{{Headers: &c.Headers, Fault: &c.Fault, Harden: &c.Harden, HTTPS: &c.HTTPS, RateLimit: &c.RateLimit, CSRF: &c.CSRF}},
+		sections: []Sections{{Headers: &c.Headers, Fault: &c.Fault, Harden: &c.Harden, HTTPS: &c.HTTPS, RateLimit: &c.RateLimit, Session: &c.Session, CSRF: &c.CSRF}},
 	}
 	var errs []error
 	for i := range c.Sites {
@@ -90,6 +91,11 @@ func (s *sites) addSite(c *Config, i int) []error {
 	base := in.Sections.over(s.sections[0])
 	st.base = s.number(at, hosts[0], "", in.To, base, 0)
 	s.all = append(s.all, st)
+	if in.Access.By == "" {
+		var found []error
+		st.guarded, found = newGuarded(st.base.Site, in.Routing == "exact", at, in)
+		errs = append(errs, found...)
+	}
 	for j := range in.Routes {
 		r, rat := &in.Routes[j], fmt.Sprintf("%s.routes[%d]", at, j)
 		p, err := parsePattern(r.On)
@@ -115,12 +121,8 @@ func (s *sites) addSite(c *Config, i int) []error {
 // words validates the keys of a site that take one of a few words.
 func (in *Site) words(at string) []error {
 	var errs []error
-	switch in.Access {
-	case "app":
-	case "":
-		errs = append(errs, fmt.Errorf("%s.access: missing: say who decides who may do what; today that is \"app\"", at))
-	default:
-		errs = append(errs, fmt.Errorf("%s.access: %q is not known: want \"app\"", at, in.Access))
+	if in.Access.By == "" && len(in.Access.Rules) == 0 && in.Access.Policies == "" {
+		errs = append(errs, fmt.Errorf("%s.access: missing: say who may do what: \"app\", the app decides, or a list of rules: [{on: /, allow: signed-in}]", at))
 	}
 	switch in.MethodOverride {
 	case "", "query", "header", "body":
@@ -262,6 +264,11 @@ func (c *Chain) route(next http.Handler) http.Handler {
 		// Where an exception excuses a claim, the request goes on: by then its
 		// route must be known.
 		claim := c.override(st, x, r)
+		if st.guarded != nil {
+			if err := st.guarded.resource(x, r); err != nil && claim == nil {
+				claim = err
+			}
+		}
 		if len(st.routes) == 0 {
 			return claim
 		}

@@ -10,6 +10,7 @@ import (
 
 	"hauberk.dev"
 	"hauberk.dev/guard"
+	"hauberk.dev/guard/access"
 )
 
 // siteOf returns a function that names the site for a Host, "" for a refusal,
@@ -39,11 +40,11 @@ func siteOf(t *testing.T, c hauberk.Config) func(host string) string {
 
 func TestASiteAnswersToItsHostsAlone(t *testing.T) {
 	find := siteOf(t, hauberk.Config{Sites: []hauberk.Site{
-		{Hosts: []string{"app.test", "*.app.test"}, Access: "app"},
-		{Hosts: []string{"special.app.test", "*.deep.app.test"}, Access: "app"},
-		{Hosts: []string{"*.box1.test"}, Access: "app"},
-		{Hosts: []string{"localhost", "127.0.0.1"}, Access: "app"},
-		{Hosts: []string{"[::1]", "127.0.0.7", "UPPER.test"}, Access: "app"},
+		{Hosts: []string{"app.test", "*.app.test"}, Access: access.Config{By: "app"}},
+		{Hosts: []string{"special.app.test", "*.deep.app.test"}, Access: access.Config{By: "app"}},
+		{Hosts: []string{"*.box1.test"}, Access: access.Config{By: "app"}},
+		{Hosts: []string{"localhost", "127.0.0.1"}, Access: access.Config{By: "app"}},
+		{Hosts: []string{"[::1]", "127.0.0.7", "UPPER.test"}, Access: access.Config{By: "app"}},
 	}})
 	for host, want := range map[string]string{
 		"app.test": "app.test", "APP.Test": "app.test", "app.test:8443": "app.test", "app.test.": "app.test", "app.test.:443": "app.test",
@@ -63,7 +64,7 @@ func TestASiteAnswersToItsHostsAlone(t *testing.T) {
 }
 
 func TestAWildcardIsNeverTheNameItself(t *testing.T) {
-	find := siteOf(t, hauberk.Config{Sites: []hauberk.Site{{Hosts: []string{"*.web1.test", "*.only.localhost"}, Access: "app"}}})
+	find := siteOf(t, hauberk.Config{Sites: []hauberk.Site{{Hosts: []string{"*.web1.test", "*.only.localhost"}, Access: access.Config{By: "app"}}}})
 	for host, want := range map[string]string{"a.web1.test": "*.web1.test", "web1.test": "", "only.localhost": "", "a.only.localhost": "*.web1.test", ".only.localhost": ""} {
 		if got := find(host); got != want {
 			t.Errorf("%q: got %q, want %q", host, got, want)
@@ -72,7 +73,7 @@ func TestAWildcardIsNeverTheNameItself(t *testing.T) {
 }
 
 func TestWithoutHostsASiteIsForTheMachineAlone(t *testing.T) {
-	find := siteOf(t, hauberk.Config{Sites: []hauberk.Site{{Access: "app"}}})
+	find := siteOf(t, hauberk.Config{Sites: []hauberk.Site{{Access: access.Config{By: "app"}}}})
 	for _, host := range []string{"localhost", "x.localhost", "app.test", "a.b.test", "127.0.0.1", "127.9.9.9", "[::1]"} {
 		if find(host) == "" {
 			t.Errorf("%q: got no site", host)
@@ -83,7 +84,7 @@ func TestWithoutHostsASiteIsForTheMachineAlone(t *testing.T) {
 			t.Errorf("%q: got a site, want none", host)
 		}
 	}
-	named := siteOf(t, hauberk.Config{Host: []string{"shop.test"}, Sites: []hauberk.Site{{Access: "app"}}})
+	named := siteOf(t, hauberk.Config{Host: []string{"shop.test"}, Sites: []hauberk.Site{{Access: access.Config{By: "app"}}}})
 	if named("shop.test") == "" || named("localhost") != "" {
 		t.Error("host: got not the hosts that it names, and they alone")
 	}
@@ -94,11 +95,11 @@ func TestHostsThatNobodyCouldTellApartDoNotStart(t *testing.T) {
 		sites []hauberk.Site
 		want  string
 	}{
-		{[]hauberk.Site{{Hosts: []string{"a.test"}, Access: "app"}, {Hosts: []string{"b.test", "A.test"}, Access: "app"}}, `sites[1].hosts[1]: "A.test" belongs to two sites`},
-		{[]hauberk.Site{{Hosts: []string{"*.a.test"}, Access: "app"}, {Hosts: []string{"*.a.test"}, Access: "app"}}, `sites[1].hosts[0]: "*.a.test" belongs to two sites`},
-		{[]hauberk.Site{{Hosts: []string{"[::1]"}, Access: "app"}, {Hosts: []string{"[0:0::1]"}, Access: "app"}}, `sites[1].hosts[0]: "[0:0::1]" belongs to two sites`},
-		{[]hauberk.Site{{Hosts: []string{"a.test", "a.test"}, Access: "app"}}, `sites[0].hosts[1]: "a.test" stands here twice`},
-		{[]hauberk.Site{{Access: "app"}, {Access: "app"}}, `sites[1].hosts: missing`},
+		{[]hauberk.Site{{Hosts: []string{"a.test"}, Access: access.Config{By: "app"}}, {Hosts: []string{"b.test", "A.test"}, Access: access.Config{By: "app"}}}, `sites[1].hosts[1]: "A.test" belongs to two sites`},
+		{[]hauberk.Site{{Hosts: []string{"*.a.test"}, Access: access.Config{By: "app"}}, {Hosts: []string{"*.a.test"}, Access: access.Config{By: "app"}}}, `sites[1].hosts[0]: "*.a.test" belongs to two sites`},
+		{[]hauberk.Site{{Hosts: []string{"[::1]"}, Access: access.Config{By: "app"}}, {Hosts: []string{"[0:0::1]"}, Access: access.Config{By: "app"}}}, `sites[1].hosts[0]: "[0:0::1]" belongs to two sites`},
+		{[]hauberk.Site{{Hosts: []string{"a.test", "a.test"}, Access: access.Config{By: "app"}}}, `sites[0].hosts[1]: "a.test" stands here twice`},
+		{[]hauberk.Site{{Access: access.Config{By: "app"}}, {Access: access.Config{By: "app"}}}, `sites[1].hosts: missing`},
 	} {
 		_, err := hauberk.New(hauberk.Config{Sites: row.sites}, nil)
 		if err == nil || !strings.Contains(err.Error(), row.want) || strings.Count(err.Error(), "\n") > 0 {
@@ -107,7 +108,7 @@ func TestHostsThatNobodyCouldTellApartDoNotStart(t *testing.T) {
 	}
 	for _, h := range []string{"", "*", "*.", "*a.test", "a.*.test", "*.*.test", "https://a.test", "a.test:8443", "a.test/x", "::1", "[::1", "[127.0.0.1]", "*.127.0.0.1",
 		"[fe80::1%eth0]", "127.0.0.256", "1.2.3", "a..test", "a.test.", "-a.test", "a-.test", "a b.test", "a.0x7f", "münchen.test", "a.test\x00", strings.Repeat("a", 64) + ".test", strings.Repeat("a.", 130) + "test"} {
-		_, err := hauberk.New(hauberk.Config{Sites: []hauberk.Site{{Hosts: []string{h}, Access: "app"}}}, nil)
+		_, err := hauberk.New(hauberk.Config{Sites: []hauberk.Site{{Hosts: []string{h}, Access: access.Config{By: "app"}}}}, nil)
 		if err == nil || !strings.Contains(err.Error(), "sites[0].hosts[0]: ") {
 			t.Errorf("%q: got %v, want an error with its path", h, err)
 		}
@@ -115,7 +116,7 @@ func TestHostsThatNobodyCouldTellApartDoNotStart(t *testing.T) {
 }
 
 func TestALibraryThatListensItselfNeedsNoUpstream(t *testing.T) {
-	chain, err := hauberk.New(hauberk.Config{Sites: []hauberk.Site{{Access: "app"}, {Hosts: []string{"x.test"}, Access: "app"}}}, nil)
+	chain, err := hauberk.New(hauberk.Config{Sites: []hauberk.Site{{Access: access.Config{By: "app"}}, {Hosts: []string{"x.test"}, Access: access.Config{By: "app"}}}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -94,6 +94,8 @@ func (c *Chain) succeed(old *Chain) {
 	c.https.Succeed(old.https)
 	c.headers.Succeed(old.headers)
 	c.ratelimit.Succeed(old.ratelimit)
+	c.session.Succeed(old.session)
+	c.identity.Succeed(old.identity)
 }
 
 // claim says whether the background work of the first chain is the server's;

@@ -44,6 +44,9 @@ type Exchange struct {
 	// Nonce is the nonce of this answer's Content-Security-Policy, as the app
 	// was told it; "" where no policy would carry one.
 	Nonce string
+	// Policy is the Content-Security-Policy of a page of our own, "" where
+	// another answers: room headers adds nothing to it.
+	Policy string
 	// Refused is the refusal that the client was told, once there was one.
 	Refused *Denial
 	// Wire is a refusal by the connection that waits for this request: its
@@ -56,6 +59,11 @@ type Exchange struct {
 	// Stall is how long one write of the answer's body may wait for a client
 	// that takes nothing; then the answer is cut. 0 waits for ever.
 	Stall time.Duration
+
+	// Hijacked is told of the connection that a handler has taken over; what it
+	// returns is called once that is closed, and must hold nothing of a chain.
+	// nil: nobody asks.
+	Hijacked func(net.Conn) (closed func())
 
 	// Sink takes the events of this request; nil drops them.
 	Sink func(Event)

@@ -22,6 +22,16 @@ type headConn struct {
 	w    *writer
 	buf  []byte
 	open bool
+	// closed tells who asked to be told of the connection; nil for nobody.
+	closed func()
+}
+
+// Close ends the connection and tells of it.
+func (c *headConn) Close() error {
+	if c.closed != nil {
+		c.closed()
+	}
+	return c.Conn.Close()
 }
 
 // Write holds bytes until the head is whole.
@@ -63,7 +73,7 @@ func (c *headConn) release(b []byte, n int) (int, error) {
 // than a chain that is replaced by a reload, and nothing asks them any more.
 func (w *writer) letGo() {
 	w.steps, w.room = nil, [len(w.room)]step{}
-	w.x.Excuse = nil
+	w.x.Excuse, w.x.Hijacked = nil, nil
 }
 
 // CloseWrite passes a half-close on, for handlers that tunnel.

@@ -79,7 +79,7 @@ func writePage(w http.ResponseWriter, r *http.Request, x *Exchange, d *Denial) {
 		body = page(p, x.ID)
 		if d.Page != nil {
 			h.Set("Content-Security-Policy", d.Page.CSP)
-			body = d.Page.HTML
+			x.Policy, body = d.Page.CSP, d.Page.HTML
 		}
 	} else {
 		h.Set("Content-Type", "application/problem+json")

@@ -83,4 +83,9 @@ type Resource struct {
 	Rule int
 	// Values are the {wildcards} of the governing rule's pattern.
 	Values map[string]string
+	// Method is the method that led here.
+	Method string
+	// Also is what the request's other method leads to, where a method override
+	// names one: both must be allowed. nil for none.
+	Also *Resource
 }

@@ -319,6 +319,9 @@ func (w *writer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	w.hijacked = true
 	hc := &headConn{Conn: c, w: w}
+	if w.x.Hijacked != nil {
+		hc.closed = w.x.Hijacked(c)
+	}
 	return hc, bufio.NewReadWriter(rw.Reader, bufio.NewWriter(hc)), nil
 }
 

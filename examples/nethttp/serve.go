@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"hauberk.dev"
+	"hauberk.dev/guard/access"
 	"hauberk.dev/guard/headers"
 	"hauberk.dev/store"
 	"hauberk.dev/store/sqlite"
@@ -40,7 +41,7 @@ func serve(ctx context.Context, listen, state string, app http.Handler) error {
 		State:  state,
 		Sites: []hauberk.Site{{
 			Hosts:  []string{"localhost"},
-			Access: "app", // The app decides who may do what.
+			Access: access.Config{By: "app"}, // The app decides who may do what.
 			Sections: hauberk.Sections{
 				// The pages load nothing from elsewhere and have no inline script.
 				Headers: &headers.Config{Profile: "strict"},

@@ -196,13 +196,20 @@ func (r *Room) edit(h http.Header, req *http.Request, status int) error {
 	rt.seal(h, x)
 	used := rt.relay(h, x)
 	rt.privacy(h, req, x, status)
+	own := ours(h, x)
 	for i := range rt.values {
 		v := &rt.values[i]
+		if own && len(h[v.name]) == 1 {
+			continue
+		}
 		if weaker := v.put(h); weaker != "" && first(&rt.told.policy) {
 			x.Emit(policyRule.Noted("the app says %s: %q, which is weaker than the profile or unknown to browsers: %q leaves", v.name, weaker, v.text[0]))
 		}
 	}
 	rt.features.put(h)
+	if own {
+		return nil
+	}
 	if x.Nonce != "" && status == http.StatusNotModified {
 		// What the browser stored has the policy that belongs to it: another
 		// nonce, or none, would stop the scripts of the stored page.
@@ -218,6 +225,14 @@ func (r *Room) edit(h http.Header, req *http.Request, status int) error {
 	}
 	rt.observe(h, x)
 	return nil
+}
+
+// ours says that a page of our own answers, with the policy that it was drawn
+// for. A profile allows the style of an app's pages and not of this one, and
+// two policies allow what both do: beside it ours would leave it bare.
+func ours(h http.Header, x *guard.Exchange) bool {
+	csp := h[cspHeader]
+	return x.Policy != "" && len(csp) == 1 && csp[0] == x.Policy
 }
 
 // route returns the settings for the request of x.

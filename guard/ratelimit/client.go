@@ -4,18 +4,57 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"slices"
+
+	"hauberk.dev/guard"
 )
 
-// keySize holds the longest key: a scope, and 8 bytes in hex.
+// holder is whom requests and places are counted for: the session of a user
+// who has signed in, or else a client by its address.
+type holder struct {
+	client  netip.Addr
+	session string
+}
+
+// holderOf says who asks.
+func (r *Room) holderOf(req *http.Request, x *guard.Exchange) holder {
+	if r.known != nil {
+		if key, ok := r.known(req); ok && key != "" {
+			return holder{session: key}
+		}
+	}
+	return holder{client: guard.ClientOf(x.Client)}
+}
+
+// signedIn says that a session is counted.
+func (h holder) signedIn() bool { return h.session != "" }
+
+// String writes a holder as it is counted.
+func (h holder) String() string {
+	switch {
+	case h.signedIn():
+		return "one session"
+	case !h.client.IsValid():
+		return "clients without an address"
+	case h.client.Is6():
+		return h.client.String() + "/64"
+	}
+	return h.client.String()
+}
+
+// keySize holds the usual keys: a scope, and 8 bytes in hex.
 const keySize = 64
 
-// appendKey writes the key of a client's bucket: printable, since an engine may
+// appendKey writes the key of a holder's bucket: printable, since an engine may
 // keep it as text.
-func appendKey(b []byte, scope string, client netip.Addr) []byte {
+func (h holder) appendKey(b []byte, scope string) []byte {
 	b = append(b, scope...)
+	client := h.client
 	switch {
+	case h.signedIn():
+		return append(append(b, 's'), h.session...)
 	case client.Is4():
 		raw := client.As4()
 		return hex.AppendEncode(b, raw[:])

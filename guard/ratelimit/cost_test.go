@@ -46,7 +46,7 @@ func (a *asker) decide(i int) error {
 	if rt.deny.has(a.x.Client) || rt.allow.has(a.x.Client) {
 		return denied.Deny("listed")
 	}
-	p, d, err := a.room.take(a.r, a.x, rt)
+	p, d, err := a.room.take(a.r, a.x, rt, a.room.holderOf(a.r, a.x))
 	clear(a.h)
 	p.sign(a.h, d)
 	return err

@@ -3,7 +3,6 @@ package ratelimit
 import (
 	"context"
 	"net/http"
-	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -30,6 +29,8 @@ const (
 	slowdown = 500 * time.Millisecond
 	// smallest is the number up to which load is never shed.
 	smallest = 64
+	// about is how long places are kept for users after the last one came.
+	about = time.Minute
 )
 
 // loadKey names what is counted together: the requests to one app under one
@@ -48,7 +49,8 @@ type load struct {
 	limit   int // floor to top
 	waiting int
 	early   int // of waiting: the app has not asked for their body yet
-	held    map[netip.Addr]int
+	held    map[holder]int
+	users   time.Time // when a session was counted last
 	line    []*turn
 
 	begin   time.Time // of the window
@@ -59,26 +61,39 @@ type load struct {
 }
 
 func newLoad(limit int) *load {
-	return &load{top: limit, floor: min(limit, max(limit/16, smallest)), limit: limit, held: map[netip.Addr]int{}}
+	return &load{top: limit, floor: min(limit, max(limit/16, smallest)), limit: limit, held: map[holder]int{}}
 }
 
-// admits says whether one more request of a client may wait. A client may
-// hold as many places as are left: so the first to come can have half, and
-// however many take all that they can, there is room for another.
-func (l *load) admits(c netip.Addr) bool {
-	free := l.limit - l.waiting
+// admits says whether one more request of a holder may wait. A holder may have
+// as many places as are left: so the first to come can have half, and however
+// many take all that they can, there is room for another.
+func (l *load) admits(h holder) bool {
+	free := l.room(h) - l.waiting
 	if free <= 0 {
 		return false
 	}
-	held := l.held[c]
-	return held == 0 || held < free || !c.IsValid()
+	held := l.held[h]
+	return held == 0 || held < free || !h.signedIn() && !h.client.IsValid()
+}
+
+// room is how many requests may wait when one more of a holder comes. Who has
+// signed in is shed last: where such users are about, an eighth of the places
+// is kept for them, and when the app becomes slow they have a quarter more.
+func (l *load) room(h holder) int {
+	switch {
+	case h.signedIn():
+		return min(l.top, l.limit+max(l.limit/4, 1))
+	case time.Since(l.users) < about:
+		return l.limit - l.limit/8
+	}
+	return l.limit
 }
 
 // pass is one request on its way through the room.
 type pass struct {
 	x      *guard.Exchange
 	next   http.Handler
-	client netip.Addr
+	holder holder
 	load   *load
 
 	policy   *policy // nil: the client is not limited
@@ -140,7 +155,7 @@ const (
 // take counts p if a place is left for it, or if it has one, or needs none any
 // more. Of those whom nothing limits it asks nothing. load.mu is held.
 func (p *pass) take() bool {
-	if p.policy != nil && !p.over && p.since.IsZero() && !p.load.admits(p.client) {
+	if p.policy != nil && !p.over && p.since.IsZero() && !p.load.admits(p.holder) {
 		return false
 	}
 	p.count(time.Now())
@@ -161,7 +176,10 @@ func (p *pass) count(since time.Time) {
 	l := p.load
 	p.since = since
 	l.waiting++
-	l.held[p.client]++
+	l.held[p.holder]++
+	if p.holder.signedIn() {
+		l.users = since
+	}
 	l.peak = max(l.peak, l.waiting)
 	if p.early {
 		l.early++
@@ -176,8 +194,8 @@ func (p *pass) vacate() {
 	l := p.load
 	p.since = time.Time{}
 	l.waiting--
-	if l.held[p.client]--; l.held[p.client] <= 0 {
-		delete(l.held, p.client)
+	if l.held[p.holder]--; l.held[p.holder] <= 0 {
+		delete(l.held, p.holder)
 	}
 	if p.early {
 		p.early = false

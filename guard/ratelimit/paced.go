@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"time"
 
@@ -18,9 +17,9 @@ func (r *Room) Paced(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		x := guard.From(req.Context())
 		rt := r.of(x)
-		p := &pass{x: x, next: next, load: rt.load, client: guard.ClientOf(x.Client)}
+		p := &pass{x: x, next: next, load: rt.load, holder: r.holderOf(req, x)}
 		if !rt.allow.has(x.Client) {
-			p.policy, p.decision, p.refusal = r.take(req, x, rt)
+			p.policy, p.decision, p.refusal = r.take(req, x, rt, p.holder)
 		}
 		guard.Amend(p.answer)(p).ServeHTTP(w, req)
 	})
@@ -49,7 +48,7 @@ func (p *pass) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 // busy refuses where the app has no room. When to come back differs, so that
 // those who were refused together do not come back together.
 func (p *pass) busy() error {
-	return overload.Deny("too many requests wait for the app, of %s or of all", text(p.client)).
+	return overload.Deny("too many requests wait for the app, of %s or of all", p.holder).
 		With("Retry-After", strconv.Itoa(1+rand.IntN(5)))
 }
 
@@ -63,17 +62,6 @@ func (p *pass) answer(h http.Header, _ *http.Request, _ int) error {
 		p.policy.sign(h, p.decision)
 	}
 	return nil
-}
-
-// text writes a client as it is counted.
-func text(a netip.Addr) string {
-	switch {
-	case !a.IsValid():
-		return "clients without an address"
-	case a.Is6():
-		return a.String() + "/64"
-	}
-	return a.String()
 }
 
 func counted(cost int) string {

@@ -69,20 +69,19 @@ func policyOf(name string, r Rate, cost int, place string, above *policy) *polic
 // seconds rounds up: a field that says 0 is no help.
 func seconds(d time.Duration) int { return int(max((d+time.Second-1)/time.Second, 1)) }
 
-// take asks the bucket of x's client, and says of whom it is.
-func (r *Room) take(req *http.Request, x *guard.Exchange, rt *route) (*policy, store.Decision, error) {
+// take asks the bucket of who asks, and says of whom it is.
+func (r *Room) take(req *http.Request, x *guard.Exchange, rt *route, who holder) (*policy, store.Decision, error) {
 	p := rt.safe
 	if changes(req, x) {
 		p = rt.unsafe
 	}
-	client := guard.ClientOf(x.Client)
 	var buf [keySize]byte
-	key := string(appendKey(buf[:0], p.scope, client))
+	key := string(who.appendKey(buf[:0], p.scope))
 	d, err := r.ask(req, x, p, key)
 	if err != nil || d.Allowed {
 		return p, d, err
 	}
-	return p, d, exceeded.Deny("more than %s from %s%s", p.rate, text(client), counted(p.cost)).
+	return p, d, exceeded.Deny("more than %s from %s%s", p.rate, who, counted(p.cost)).
 		With("Retry-After", strconv.Itoa(seconds(d.RetryAfter)))
 }
 

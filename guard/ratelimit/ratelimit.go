@@ -91,6 +91,10 @@ type Options struct {
 	// another process, are asked with a bounded patience, and this instance's
 	// memory stands in for them.
 	Buckets store.Buckets
+	// Session finds the session of a request whose user has signed in, by what
+	// is in memory alone; nil where there are none. Such a session is a client
+	// of its own, wherever it comes from, and is shed last.
+	Session func(*http.Request) (key string, ok bool)
 }
 
 // Room holds what was decided about each route.
@@ -100,7 +104,8 @@ type Room struct {
 	local  store.Buckets
 	given  bool          // local was handed over
 	shared store.Buckets // nil: only local
-	told   atomic.Int64  // when a failure of shared was journalled last
+	known  func(*http.Request) (string, bool)
+	told   atomic.Int64 // when a failure of shared was journalled last
 }
 
 // route is what holds for one route.
@@ -126,7 +131,7 @@ type Place struct {
 
 // New checks c, the settings of every route that says nothing else.
 func New(c Config, o Options) (*Room, error) {
-	r := &Room{loads: map[loadKey]*load{}}
+	r := &Room{loads: map[loadKey]*load{}, known: o.Session}
 	if r.given = store.InMemory(o.Buckets); r.given {
 		r.local = o.Buckets
 	} else {

@@ -159,6 +159,7 @@ func TestConfigurationKeepsTheSiteUnlessTheCaseBringsOne(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(sample))
 	f.Add([]byte("# t\nGET /\n-> 200\n"))
+	f.Add([]byte("# t\n@account a b c\nGET /\n-> 200\n"))
 	f.Add([]byte("# t\nGET /\n-> 200\n-> X: !~ ~ y\n=> X: !~ {b}\n"))
 	f.Add([]byte("# t\n<- |  x\n@config a: 1\nGET /\nA:b\n\n\n \n-> 200\n=> X: ~ ~\n"))
 	f.Fuzz(func(t *testing.T, src []byte) {

@@ -22,9 +22,20 @@ type Case struct {
 	OtherSNI bool
 	// Config is YAML that is laid over the default configuration.
 	Config string
+	// Accounts exist before the first request.
+	Accounts []Account
 
 	Steps []Step
 }
+
+// Account is a user who can sign in.
+type Account struct {
+	Name  string
+	Roles []string
+}
+
+// Password is what the account of a name signs in with.
+func Password(name string) string { return "a long password of " + name }
 
 // Step is one request, or one run of raw bytes, and what is wanted of it.
 type Step struct {

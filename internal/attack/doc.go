@@ -37,6 +37,8 @@
 //	@clear               in clear text, to the port for it
 //	@host shop.test      the name asked for, in TLS and in Host; else app.test
 //	@sni other.test      the name asked for in TLS only; without a name: none
+//	@account alice admin an account with its roles, whose password is
+//	                     "a long password of alice"; as many as are wanted
 //
 // The configuration in force has one site, app.test, with "access: app" and
 // "headers: compat". What @config says is laid beside it at the top level; an

@@ -40,6 +40,9 @@ func (c Case) format(b *strings.Builder) {
 	if c.OtherSNI {
 		b.WriteString(strings.TrimRight("@sni "+c.SNI, " ") + "\n")
 	}
+	for _, a := range c.Accounts {
+		fmt.Fprintf(b, "@account %s\n", strings.Join(append([]string{a.Name}, a.Roles...), " "))
+	}
 	for i, s := range c.Steps {
 		if i > 0 {
 			b.WriteString("@then\n")

@@ -172,6 +172,11 @@ func (p *parser) parseFlag(c *Case) error {
 		c.Host = arg
 	case word == "@sni" && (arg == "" || hostName.MatchString(arg)) && !c.OtherSNI:
 		c.SNI, c.OtherSNI = arg, true
+	case word == "@account" && len(strings.Fields(arg)) > 0:
+		words := strings.Fields(arg)
+		c.Accounts = append(c.Accounts, Account{words[0], words[1:]})
+	case word == "@account":
+		return p.fail("@account wants a name")
 	case word == "@host" || word == "@sni":
 		return p.fail("%s wants one name, and stands once", word)
 	default:

@@ -23,6 +23,7 @@ import (
 
 	"hauberk.dev"
 	"hauberk.dev/guard"
+	"hauberk.dev/guard/access"
 	"hauberk.dev/guard/headers"
 	"hauberk.dev/guard/ratelimit"
 	"hauberk.dev/internal/attack"
@@ -179,7 +180,7 @@ func (h *house) openChain(site hauberk.Site, state string, first int) (d door, e
 		h.end = append(h.end, func() { db.Close() })
 		kept = &store.Store{Records: db, Buckets: store.NewBuckets(), Journal: db}
 	}
-	site.To, site.Access = "http://"+h.bareAt, "app"
+	site.To, site.Access = "http://"+h.bareAt, access.Config{By: "app"}
 	chain, err := hauberk.New(hauberk.Config{
 		State: state, Record: h.record, Logger: slog.New(slog.DiscardHandler), Sites: []hauberk.Site{site},
 	}, kept)

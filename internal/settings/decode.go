@@ -11,6 +11,7 @@ import (
 // reader gathers the mistakes of one file.
 type reader struct {
 	file  string
+	doc   *Doc
 	wrong Mistakes
 }
 
@@ -70,17 +71,26 @@ func (r *reader) decodePointer(n *node, v reflect.Value, f field, path string, s
 	v.Set(fresh)
 }
 
-// decodeSection sets a struct from a map, or its main field from a scalar.
+// decodeSection sets a struct from a map, or one of its fields from what stands
+// in its place: a scalar or a list.
 func (r *reader) decodeSection(n *node, v reflect.Value, path string, scope []reflect.Value) {
 	switch n.kind {
 	case null:
 	case mapping:
 		r.decodeStruct(n, v, path, scope)
 	default:
-		f, ok := mainField(v.Type())
-		if !ok || n.kind == list && f.typ.Kind() != reflect.Slice {
+		of := mainField
+		if n.kind == list {
+			of = listField
+		}
+		f, ok := of(v.Type())
+		if !ok {
 			r.failAt(n, path, "want keys and values, got "+describe(n), "keys: "+strings.Join(keysOf(v.Type()), ", "))
 			return
+		}
+		if n.kind == list {
+			// Whoever checks the values later names the key that was left out.
+			r.doc.record(join(path, f.key), n)
 		}
 		settle(v, map[string]*node{f.key: n})
 		r.decode(n, v.FieldByIndex(f.index), f, path, append(scope, v))

@@ -14,6 +14,7 @@ type field struct {
 	index         []int
 	typ           reflect.Type
 	main, inherit bool
+	list          bool // a list in place of the struct sets it
 	enum          []string
 	least         int // of a number, 0 for any
 }
@@ -36,6 +37,7 @@ func fieldsOf(t reflect.Type) []field {
 		}
 		one := field{key: name, index: []int{i}, typ: f.Type,
 			main: f.Tag.Get("main") == "true", inherit: f.Tag.Get("inherit") == "true" && f.Type.Kind() == reflect.Pointer}
+		one.list = f.Tag.Get("list") == "true"
 		one.least, _ = strconv.Atoi(f.Tag.Get("min"))
 		if e := f.Tag.Get("enum"); e != "" {
 			one.enum = strings.Split(e, ",")
@@ -61,6 +63,18 @@ func mainField(t reflect.Type) (field, bool) {
 		}
 	}
 	return field{}, false
+}
+
+// listField returns the field that a list in place of the struct sets: the one
+// that says so, or the main one where that is a list.
+func listField(t reflect.Type) (field, bool) {
+	for _, f := range fieldsOf(t) {
+		if f.list {
+			return f, true
+		}
+	}
+	f, ok := mainField(t)
+	return f, ok && f.typ.Kind() == reflect.Slice
 }
 
 var textType = reflect.TypeFor[encoding.TextUnmarshaler]()

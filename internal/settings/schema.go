@@ -138,8 +138,8 @@ func (s *schema) list(t reflect.Type, f field, path string) map[string]any {
 	return map[string]any{"anyOf": []any{many, item}}
 }
 
-// section refers to the description of a struct, and allows a scalar where it
-// has a main field.
+// section refers to the description of a struct, and allows a scalar or a list
+// where it has a field for one.
 func (s *schema) section(t reflect.Type, path string) map[string]any {
 	name, known := s.paths[t]
 	if !known {
@@ -153,6 +153,9 @@ func (s *schema) section(t reflect.Type, path string) map[string]any {
 	}
 	choices := []any{map[string]any{"$ref": ref}, map[string]any{"type": "null"}}
 	if f, ok := mainField(t); ok {
+		choices = append(choices, s.value(f.typ, f, join(path, f.key)))
+	}
+	if f, ok := listField(t); ok && f.list {
 		choices = append(choices, s.value(f.typ, f, join(path, f.key)))
 	}
 	return map[string]any{"anyOf": choices}

@@ -32,7 +32,9 @@ type place struct{ line, column int }
 // Fields are matched by their yaml tags and set in the order of the struct, not
 // of the file. Besides yaml:"name" and yaml:",inline" these tags have a meaning:
 //
-//   - main:"true": a scalar in place of the struct sets this field;
+//   - main:"true": a scalar in place of the struct sets this field, and a list
+//     does where the field is one;
+//   - list:"true": a list in place of the struct sets this field;
 //   - enum:"a,b": the values that a string may have;
 //   - min:"1": what a number is at least, and that its zero stands for a
 //     default; a duration or a size of zero is a mistake too;
@@ -51,7 +53,7 @@ func Decode(file string, src []byte, into any) (*Doc, error) {
 	root, wrong := parse(file, src)
 	if wrong == nil && root != nil {
 		d.record("", root)
-		r := &reader{file: file}
+		r := &reader{file: file, doc: d}
 		r.decodeRoot(root, target.Elem())
 		wrong = r.wrong
 	}

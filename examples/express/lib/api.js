@@ -1,5 +1,6 @@
 // The JSON API. Every answer is JSON, the errors too.
 import express from 'express';
+import { who } from './gate.js';
 import * as notes from './notes.js';
 import { requireUser } from './people.js';
 
@@ -10,7 +11,7 @@ export function api() {
   router.get('/notes', (req, res) => res.json(notes.all()));
   router.get('/notes/:id', withNote, (req, res) => res.json(req.note));
   router.post('/notes', requireUser, withFields, (req, res) => {
-    const note = notes.add(req.session.user, req.body.title, req.body.text);
+    const note = notes.add(who(req), req.body.title, req.body.text);
     res.status(201).location(`/api/notes/${note.id}`).json(note);
   });
   router.put('/notes/:id', requireUser, withNote, withFields, (req, res) => {

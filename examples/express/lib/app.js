@@ -6,8 +6,10 @@ import { fileURLToPath } from 'node:url';
 import { api } from './api.js';
 import { clock } from './clock.js';
 import { downloads } from './downloads.js';
+import { gate } from './gate.js';
 import { nonce } from './nonce.js';
 import { notebook } from './notebook.js';
+import { office } from './office.js';
 import { people } from './people.js';
 import { streams } from './streams.js';
 import { limit, uploads } from './uploads.js';
@@ -24,6 +26,8 @@ export function createApp() {
   const onSocket = (process.env.PORT ?? '').includes('/');
   if (process.env.TRUST_PROXY !== 'no') app.set('trust proxy', onSocket ? 1 : 'loopback');
 
+  // The gate's word comes first: it is for the request as it came in.
+  if (gate) app.use(gate);
   app.use(limit);
   app.use(express.static(assets, { index: false }));
   app.use(cookieSession({
@@ -32,7 +36,7 @@ export function createApp() {
     maxAge: 8 * 60 * 60 * 1000,
   }));
 
-  app.use(nonce);
+  app.use(gate ? office() : nonce);
   app.use(people());
   app.use(notebook());
   app.use(uploads());

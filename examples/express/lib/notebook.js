@@ -2,6 +2,7 @@
 import express from 'express';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { who } from './gate.js';
 import * as notes from './notes.js';
 import { requireUser } from './people.js';
 import { page, html } from './page.js';
@@ -53,7 +54,7 @@ export function notebook() {
 
   router.get('/notes', (req, res) => res.send(page(req, 'Notes', html`
 ${list(notes.all())}
-${req.session.user ? editor : html`<p class="hint"><a href="/login">Log in</a> to write.</p>`}`)));
+${who(req) ? editor : html`<p class="hint"><a href="/login">Log in</a> to write.</p>`}`)));
 
   router.post('/notes', requireUser, read, (req, res) => {
     const { title, text } = req.body ?? {};
@@ -62,13 +63,13 @@ ${req.session.user ? editor : html`<p class="hint"><a href="/login">Log in</a> t
       return res.status(422).send(page(req, 'Notes', html`
         <p class="problem" role="alert">${problem}.</p>${editor}`));
     }
-    return res.redirect(303, `/notes/${notes.add(req.session.user, title, text).id}`);
+    return res.redirect(303, `/notes/${notes.add(who(req), title, text).id}`);
   });
 
   router.get('/notes/:id', (req, res, next) => {
     const note = notes.get(req.params.id);
     if (!note) return next();
-    const mine = req.session.user === note.author;
+    const mine = who(req) === note.author;
     return res.send(page(req, note.title, html`
 <p class="hint">${note.author}, ${note.written.slice(0, 10)}</p>
 <p class="text">${note.text}</p>
@@ -78,7 +79,7 @@ ${mine ? html`<form method="post" action="/notes/${note.id}/delete"><button clas
 
   router.post('/notes/:id/delete', requireUser, (req, res, next) => {
     const note = notes.get(req.params.id);
-    if (!note || note.author !== req.session.user) return next();
+    if (!note || note.author !== who(req)) return next();
     notes.remove(note.id);
     return res.redirect(303, '/notes');
   });

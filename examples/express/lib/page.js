@@ -1,6 +1,7 @@
 // One layout for all pages, and a template tag that escapes what it is given.
 // Scripts and styles are files, but for those of clock.js, so that a strict
 // Content-Security-Policy fits.
+import { gate, who } from './gate.js';
 
 class Markup {
   constructor(text) { this.text = text; }
@@ -29,7 +30,8 @@ const links = [
 ];
 
 export function page(req, title, body) {
-  const user = req.session?.user;
+  const user = who(req);
+  const out = gate ? '/.hauberk/sign-out' : '/logout';
   const here = (path) => (req.path.startsWith(path) ? html` aria-current="page"` : '');
   return html`<!doctype html>
 <html lang="en">
@@ -47,7 +49,7 @@ export function page(req, title, body) {
     <a href="${path}"${here(path)}>${name}</a>`)}
   </nav>
   ${user
-    ? html`<form class="who" method="post" action="/logout"><span>${user}</span> <button class="quiet">Log out</button></form>`
+    ? html`<form class="who" method="post" action="${out}"><span>${user}</span> <button class="quiet">Log out</button></form>`
     : html`<a class="who" href="/login">Log in</a>`}
 </header>
 <main>

@@ -1,6 +1,7 @@
 // Log-in and log-out. Two people may write; anybody may read.
 import express from 'express';
 import { scryptSync, timingSafeEqual, randomBytes } from 'node:crypto';
+import { companion, gate } from './gate.js';
 import { page, html } from './page.js';
 
 const salt = randomBytes(16);
@@ -18,7 +19,9 @@ function matches(name, password) {
 }
 
 // requireUser sends a page's visitor to the form and tells a script 401.
-export function requireUser(req, res, next) {
+export const requireUser = gate ? companion.requireUser({ redirect: true }) : requireOwn;
+
+function requireOwn(req, res, next) {
   if (req.session.user) return next();
   if (req.baseUrl === '/api') return res.status(401).json({ error: 'log in first' });
   return res.redirect(303, '/login');
@@ -35,6 +38,10 @@ ${problem ? html`<p class="problem" role="alert">${problem}</p>` : ''}
 
 export function people() {
   const router = express.Router();
+  if (gate) {
+    router.get('/login', (req, res) => res.redirect(303, '/.hauberk/sign-in?to=/notes'));
+    return router;
+  }
   router.get('/login', (req, res) => res.send(form(req)));
   router.post('/login', express.urlencoded({ extended: false }), (req, res) => {
     const { name, password } = req.body ?? {};

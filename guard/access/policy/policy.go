@@ -1,0 +1,174 @@
+// Package policy is the one place that knows Cedar: it reads policies, checks
+// them against the schema of a site, decides by them and says why.
+//
+// Three things differ from Cedar's own authorizer, each towards refusal or
+// speed alone: a policy that fails on a request refuses it, where Cedar skips
+// the policy, and with it a forbid; only policies whose scope can match are
+// looked at; and a refusal by default names what came nearest.
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/cedar-policy/cedar-go"
+	"github.com/cedar-policy/cedar-go/x/exp/ast"
+)
+
+// Policy is one statement of Cedar.
+type Policy struct {
+	// Name is what @id says, or where it stands: "shop.cedar:12".
+	Name string
+	// At is where it stands.
+	At string
+	// Permit says that it lets in; it forbids otherwise.
+	Permit bool
+	// Role is the role that its scope asks for, "" for none.
+	Role string
+	// Somebody says that it can never be met by nobody; Person that a bearer
+	// token cannot meet it, Token that a session cannot.
+	Somebody, Token bool
+	// Needs says in words what each of its conditions asks for.
+	Needs []string
+
+	statement *cedar.Policy
+	tree      *ast.Policy
+	context   bool // a condition reads the context
+}
+
+// Parse reads the policies of a file.
+func Parse(file string, src []byte) ([]*Policy, error) {
+	list, err := cedar.NewPolicyListFromBytes(file, src)
+	if err != nil {
+		return nil, errors.New(strings.Replace(strings.TrimPrefix(err.Error(), "parser error: "), "<input>", file, 1))
+	}
+	all := make([]*Policy, len(list))
+	for i, s := range list {
+		all[i] = read(s)
+	}
+	return all, nil
+}
+
+// read takes apart what a statement says by its form alone.
+func read(s *cedar.Policy) *Policy {
+	at := s.Position()
+	p := &Policy{
+		At: fmt.Sprintf("%s:%d", at.Filename, at.Line), Permit: s.Effect() == cedar.Permit,
+		statement: s, tree: (*ast.Policy)(s.AST()),
+	}
+	p.Name = p.At
+	if id := s.Annotations()["id"]; id != "" {
+		p.Name = string(id)
+	}
+	if key, found := entityOf(p.tree.Principal); found && key.Type == RoleType {
+		p.Role = string(key.ID)
+	}
+	_, anyone := p.tree.Principal.(ast.ScopeTypeAll)
+	p.Somebody = !anyone
+	if is, ok := p.tree.Principal.(ast.ScopeTypeIs); ok && is.Type == NobodyType {
+		p.Somebody = false
+	}
+	for _, c := range p.tree.Conditions {
+		ast.Inspect(ast.NewNode(c.Body), func(n ast.IsNode) bool {
+			v, ok := n.(ast.NodeTypeVariable)
+			p.context = p.context || ok && v.Name == "context"
+			p.Somebody = p.Somebody || ok && v.Name == "principal" && anyone
+			return true
+		})
+		p.Needs = append(p.Needs, text(c))
+	}
+	return p
+}
+
+// Text returns the policy as Cedar.
+func (p *Policy) Text() string { return string(p.statement.MarshalCedar()) }
+
+// text writes a condition alone.
+func text(c ast.ConditionType) string {
+	alone := ast.Permit()
+	alone.Conditions = []ast.ConditionType{c}
+	out := string(cedar.NewPolicyFromAST((*cedarAST)(alone)).MarshalCedar())
+	_, after, _ := strings.Cut(out, ")\n")
+	return strings.Join(strings.Fields(strings.TrimSuffix(strings.TrimSpace(after), ";")), " ")
+}
+
+// entityOf returns the one entity in which, or equal to which, a scope must be.
+func entityOf(scope ast.IsScopeNode) (cedar.EntityUID, bool) {
+	switch s := scope.(type) {
+	case ast.ScopeTypeEq:
+		return s.Entity, true
+	case ast.ScopeTypeIn:
+		return s.Entity, true
+	case ast.ScopeTypeIsIn:
+		return s.Entity, true
+	}
+	return cedar.EntityUID{}, false
+}
+
+// Set is a policy set behind an index of scopes. It never changes.
+type Set struct {
+	all    []*Policy
+	byName map[cedar.PolicyID]*Policy
+	named  map[cedar.EntityUID]*table // by the resource of the scope
+	open   *table                     // policies whose scope names no resource
+}
+
+// table holds policies by the principal of their scope.
+type table struct {
+	named map[cedar.EntityUID][]*Policy
+	open  []*Policy
+}
+
+// NewSet puts policies together; a name that stands twice is a mistake, since
+// the journal could not tell which of the two decided.
+func NewSet(all []*Policy) (*Set, error) {
+	s := &Set{all: all, byName: map[cedar.PolicyID]*Policy{}, named: map[cedar.EntityUID]*table{}, open: newTable()}
+	var errs []error
+	for _, p := range all {
+		if other := s.byName[cedar.PolicyID(p.Name)]; other != nil {
+			errs = append(errs, fmt.Errorf("%s: @id(%q) stands at %s already", p.At, p.Name, other.At))
+			continue
+		}
+		s.byName[cedar.PolicyID(p.Name)] = p
+		s.tableOf(p).add(p)
+	}
+	return s, errors.Join(errs...)
+}
+
+func newTable() *table { return &table{named: map[cedar.EntityUID][]*Policy{}} }
+
+func (s *Set) tableOf(p *Policy) *table {
+	key, found := entityOf(p.tree.Resource)
+	if !found {
+		return s.open
+	}
+	if s.named[key] == nil {
+		s.named[key] = newTable()
+	}
+	return s.named[key]
+}
+
+func (t *table) add(p *Policy) {
+	if key, found := entityOf(p.tree.Principal); found {
+		t.named[key] = append(t.named[key], p)
+		return
+	}
+	t.open = append(t.open, p)
+}
+
+// Policies returns all of them, in their order.
+func (s *Set) Policies() []*Policy { return s.all }
+
+// Roles lists the roles that scopes of policies name.
+func (s *Set) Roles() []string {
+	roles := map[string]bool{}
+	for _, p := range s.all {
+		if p.Role != "" {
+			roles[p.Role] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(roles))
+}

@@ -1,0 +1,56 @@
+package identity
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"unicode"
+
+	"hauberk.dev/guard"
+	"hauberk.dev/guard/identity/password"
+)
+
+// check returns all that is wrong in c, but for the lists and the look of the
+// pages, which their own packages judge.
+func (c Config) check() []error {
+	var errs []error
+	fail := func(key, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("identity."+key+": "+format, args...))
+	}
+	if c.Host != "" && !hostName(c.Host) {
+		fail("host", "%q is not a host's name", c.Host)
+	}
+	if c.Issuer != "" {
+		if u, err := url.Parse(c.Issuer); err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+			fail("issuer", "%q is not an https URL without query and fragment", c.Issuer)
+		}
+	}
+	if len(c.Audience) > 256 || strings.ContainsFunc(c.Audience, unicode.IsControl) {
+		fail("audience", "want at most 256 bytes and no control characters")
+	}
+	if c.Password.Min != 0 && (c.Password.Min < password.MinAlone || c.Password.Min > 64) {
+		fail("password.min", "%d is not between %d and 64: a password stands alone here", c.Password.Min, password.MinAlone)
+	}
+	for i, w := range c.Password.Words {
+		if len(w) < 2 || len(w) > 64 {
+			fail(fmt.Sprintf("password.words[%d]", i), "want 2 to 64 bytes")
+		}
+	}
+	return errs
+}
+
+// hostName says whether s is a host's name without a port.
+func hostName(s string) bool {
+	return len(s) <= 253 && !strings.HasPrefix(s, ".") && !strings.HasSuffix(s, ".") &&
+		strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789.-") == ""
+}
+
+// Weakened says of every key in which c allows more than the default does, for
+// the start and for audits.
+func (c Config) Weakened() []string {
+	var issuers []string
+	for _, t := range c.Tokens {
+		issuers = append(issuers, t.Issuer)
+	}
+	return guard.Each(nil, "tokens", issuers, "may speak for users by bearer tokens")
+}

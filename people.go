@@ -1,0 +1,67 @@
+package hauberk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"hauberk.dev/guard/identity"
+	"hauberk.dev/guard/session"
+)
+
+// sessionsOf hands room identity what it needs of room session.
+func sessionsOf(s *session.Room) identity.Sessions {
+	return identity.Sessions{
+		Begin: s.Begin, SignOut: s.SignOut, End: s.End, EndAll: s.EndAll, EndOIDC: s.EndOIDC,
+		List: func(ctx context.Context, user string) ([]identity.Visit, error) {
+			list, err := s.List(ctx, user)
+			visits := make([]identity.Visit, len(list))
+			for i, one := range list {
+				visits[i] = identity.Visit{ID: one.ID, User: one.User, Created: one.Began, Seen: one.Seen, Client: one.Client, Device: one.Device}
+			}
+			return visits, err
+		},
+	}
+}
+
+// guardSites hands room access the rules of every site.
+func (c *Chain) guardSites() error {
+	var errs []error
+	for i := range c.config.Sites {
+		in, at := &c.config.Sites[i], fmt.Sprintf("sites[%d]", i)
+		var patterns []string
+		if g := c.sites.all[i].guarded; g != nil {
+			patterns = g.names
+		}
+		if err := c.access.Site(c.sites.all[i].base.Site, in.Access, patterns); err != nil {
+			errs = append(errs, prefixed(at+".", err)...)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// upstream is where route n goes, as it is written.
+func (s *sites) upstream(n int) string {
+	if n < len(s.upstreams) {
+		return s.upstreams[n]
+	}
+	return ""
+}
+
+// address is where a browser finds the first site.
+func (s *sites) address(port int) string {
+	if len(s.all) == 0 {
+		return ""
+	}
+	at := "https://" + s.all[0].base.Site
+	if port != 0 && port != 443 {
+		at += ":" + strconv.Itoa(port)
+	}
+	return at
+}
+
+// Admin administers accounts and sessions, JSON over HTTP. Whoever reaches it
+// is an administrator: it belongs on a private socket only.
+func (c *Chain) Admin() http.Handler { return c.identity.Admin() }
