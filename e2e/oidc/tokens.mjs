@@ -55,8 +55,9 @@ await add('encrypted', await new jose.EncryptJWT(claims).setProtectedHeader({ al
 await add('signed, then encrypted', await new jose.CompactEncrypt(new TextEncoder().encode(good[0]))
   .setProtectedHeader({ alg: 'ECDH-ES', enc: 'A256GCM', cty: 'JWT' }).encrypt((await jose.generateKeyPair('ECDH-ES')).publicKey));
 const payload = Buffer.from(good[0].split('.')[1], 'base64url');
-await add('b64 false', await new jose.CompactSign(Buffer.from('x'))
-  .setProtectedHeader({ alg: 'ES256', kid: 'ES256', typ: 'JWT', b64: false, crit: ['b64'] }).sign(pairs.ES256.privateKey));
+const plain = await new jose.FlattenedSign(Buffer.from('x'))
+  .setProtectedHeader({ alg: 'ES256', kid: 'ES256', typ: 'JWT', b64: false, crit: ['b64'] }).sign(pairs.ES256.privateKey);
+await add('b64 false', `${plain.protected}.x.${plain.signature}`);
 await add('flattened', JSON.stringify(await new jose.FlattenedSign(payload).setProtectedHeader({ alg: 'ES256', kid: 'ES256', typ: 'JWT' }).sign(pairs.ES256.privateKey)));
 await add('general', JSON.stringify(await new jose.GeneralSign(payload).addSignature(pairs.ES256.privateKey).setProtectedHeader({ alg: 'ES256' }).sign()));
 

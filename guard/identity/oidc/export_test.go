@@ -17,3 +17,6 @@ func Overdue(p *Provider, sealed []byte) []byte {
 	p.renewals.mu.Unlock()
 	return sealed
 }
+
+// Local returns the way back that a flow keeps of to.
+func Local(to string) string { return local(to) }

@@ -119,7 +119,7 @@ func TestAnHonestProvider(t *testing.T) {
 			}
 			t.Run("proves it anew", func(t *testing.T) {
 				fill(t, b, s.URL+"/again/one", url.Values{"login": {"ann"}, "password": {"x"}})
-				if s.err != nil || s.id.Subject != "ann" {
+				if s.err != nil || s.id.Subject != "ann" || !s.id.Fresh {
 					t.Errorf("got %+v, %v", s.id, s.err)
 				}
 			})

@@ -88,6 +88,13 @@ func TestTwoProvidersAreNotMixedUp(t *testing.T) {
 	// without its iss.
 	at := s.held(t, b, "/.hauberk/oidc/honest")
 	s.refuses(t, b, strings.Replace(at, "/honest/", "/evil/", 1), oidc.Mixup)
+	// Of two providers that do not name themselves, the address tells.
+	silent := newProvider(t)
+	silent.about = object{"authorization_response_iss_parameter_supported": nil}
+	answer("iss")(silent)
+	quiet := newSite(t, oidc.Options{}, silent.config("honest"), evil.config("evil"))
+	at = quiet.held(t, b, "/.hauberk/oidc/honest")
+	quiet.refuses(t, b, strings.Replace(at, "/honest/", "/evil/", 1), oidc.Mixup)
 	// The classic: the flow began with evil, whose metadata send the browser to
 	// the honest provider's sign-in, so that the code comes to evil's callback.
 	evil.mu.Lock()
