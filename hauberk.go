@@ -110,7 +110,7 @@ func build(c Config, s *store.Store, u use) (*Chain, error) {
 	ch.fault = stand(j, top.Fault, fault.New)
 	ch.harden = stand(j, top.Harden, func(h harden.Config) (*harden.Room, error) { return harden.New(h, ch.events.record) })
 	ch.harden.Own(headers.ReportPath)
-	ch.harden.Own(identity.PagePaths()...)
+	ch.harden.Own(c.Identity.Paths()...)
 	ch.https = stand(j, top.HTTPS, func(h https.Config) (*https.Room, error) {
 		return https.New(h, https.Options{
 			Hosts: ch.sites.tlsNames(), Dir: c.State, Record: ch.events.record, Trial: u.trial,
@@ -140,8 +140,9 @@ func build(c Config, s *store.Store, u use) (*Chain, error) {
 		})
 	})
 	ch.session.CheckBy(ch.identity.Valid)
-	ch.access = access.New()
-	ch.session.StrictFor(func(r *http.Request) bool { return ch.access.AsksRole(guard.From(r.Context())) })
+	rules := access.New() // not ch: who outlives the chain must not keep it
+	ch.access = rules
+	ch.session.StrictFor(func(r *http.Request) bool { return rules.AsksRole(guard.From(r.Context())) })
 	j.found(ch.guardSites())
 	j.found(ch.furnish(j.wrong))
 	ch.exceptions, err = compileExceptions(c.Exceptions, ch.Principles())

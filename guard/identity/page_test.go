@@ -1,0 +1,502 @@
+package identity_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"hauberk.dev/guard"
+	"hauberk.dev/guard/csrf"
+	"hauberk.dev/guard/headers"
+	"hauberk.dev/guard/identity"
+	"hauberk.dev/guard/session"
+)
+
+// gate is an app behind the rooms that its pages meet, on a real socket.
+type gate struct {
+	*httptest.Server
+	room   *identity.Room
+	mu     sync.Mutex
+	events []guard.Event
+	app    http.HandlerFunc
+}
+
+func newGate(t testing.TB, c identity.Config) *gate {
+	t.Helper()
+	s, err := session.New(session.Config{}, session.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &gate{app: func(w http.ResponseWriter, r *http.Request) {
+		who := "nobody"
+		if s, ok := identity.User(r); ok {
+			who = s.Name
+		}
+		fmt.Fprintf(w, "%s sees %s", who, r.URL.RequestURI())
+	}}
+	g.room, err = identity.New(c, identity.Options{URL: "https://own.test", Sessions: identity.Sessions{
+		Begin: s.Begin, SignOut: s.SignOut, End: s.End, EndAll: s.EndAll, EndOIDC: s.EndOIDC,
+		List: func(ctx context.Context, user string) ([]identity.Visit, error) {
+			list, err := s.List(ctx, user)
+			var visits []identity.Visit
+			for _, one := range list {
+				visits = append(visits, identity.Visit{ID: one.ID, User: one.User, Created: one.Began, Seen: one.Seen, Client: one.Client, Device: one.Device})
+			}
+			return visits, err
+		},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.CheckBy(g.room.Valid)
+	h, err := headers.New(headers.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	forms, err := csrf.New(csrf.Config{TrustedOrigins: []string{"https://trusted.test"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var chain http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.app(w, r) })
+	chain = g.room.Know(g.room.Pages(chain))
+	chain = h.Principle().Wrap(s.Load(forms.Principle().Wrap(chain)))
+	g.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x := &guard.Exchange{Route: &guard.Route{}, Secure: true, Client: netip.MustParseAddr("203.0.113.7"), Sink: g.sink}
+		chain.ServeHTTP(w, r.WithContext(guard.With(r.Context(), x)))
+	}))
+	t.Cleanup(g.Close)
+	return g
+}
+
+func (g *gate) sink(e guard.Event) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.events = append(g.events, e)
+}
+
+// last is the id of the last rule that refused.
+func (g *gate) last() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i := len(g.events) - 1; i >= 0; i-- {
+		if v := g.events[i].Verdict; v == guard.Denied || v == guard.Failed {
+			return g.events[i].Rule.ID
+		}
+	}
+	return ""
+}
+
+// account makes one in the way of administrators.
+func (g *gate) account(t testing.TB, name, password string) {
+	t.Helper()
+	r := httptest.NewRequest("POST", "/users/add", strings.NewReader(fmt.Sprintf(`{"user": %q, "password": %q}`, name, password)))
+	r.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	g.room.Admin().ServeHTTP(w, r)
+	if w.Code >= 300 {
+		t.Fatalf("add %s: got %d %s", name, w.Code, w.Body)
+	}
+}
+
+// visitor is a browser: it has cookies and says where it navigates.
+type visitor struct {
+	g      *gate
+	client http.Client
+}
+
+func (g *gate) visitor() *visitor {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		panic(err)
+	}
+	v := &visitor{g: g, client: *g.Client()}
+	v.client.Jar = jar
+	v.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return v
+}
+
+// seen is an answer that has been read.
+type seen struct {
+	*http.Response
+	body string
+}
+
+// ask sends a request with lines of headers that stand for the usual ones:
+// "Name: value", or "Name:" for none.
+func (v *visitor) ask(t testing.TB, method, path, body string, lines ...string) seen {
+	t.Helper()
+	r, err := http.NewRequest(method, v.g.URL+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]string{
+		"Accept": "text/html", "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document",
+		"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
+	} {
+		r.Header.Set(name, value)
+	}
+	if method == http.MethodPost {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Origin", v.g.URL)
+	}
+	for _, line := range lines {
+		name, value, _ := strings.Cut(line, ":")
+		r.Header.Del(name)
+		if value = strings.TrimSpace(value); value != "" {
+			r.Header.Set(name, value)
+		}
+	}
+	a, err := v.client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Body.Close()
+	text, err := io.ReadAll(a.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return seen{a, string(text)}
+}
+
+func (v *visitor) get(t testing.TB, path string) seen {
+	t.Helper()
+	return v.ask(t, http.MethodGet, path, "")
+}
+
+func (v *visitor) post(t testing.TB, path string, pairs ...string) seen {
+	t.Helper()
+	f := url.Values{}
+	for i := 0; i < len(pairs); i += 2 {
+		f.Set(pairs[i], pairs[i+1])
+	}
+	return v.ask(t, http.MethodPost, path, f.Encode())
+}
+
+// wants checks status, Location and a text of an answer; "" is not looked at.
+func (a seen) wants(t testing.TB, what string, status int, location, text string) {
+	t.Helper()
+	if a.StatusCode != status || location != "" && a.Header.Get("Location") != location || text != "" && !strings.Contains(a.body, text) {
+		t.Errorf("%s: got %d to %q, want %d to %q with %q in\n%s", what, a.StatusCode, a.Header.Get("Location"), status, location, text, a.body)
+	}
+}
+
+const (
+	good  = "correct horse battery staple"
+	other = "eleven green bottles on a wall"
+)
+
+func TestSomebodySignsInAndOut(t *testing.T) {
+	g := newGate(t, identity.Config{})
+	g.account(t, "ada", good)
+	v := g.visitor()
+	v.get(t, "/.hauberk/sign-in?to=/basket%3Fa=1").wants(t, "the form", 200, "", `name="to" value="/basket?a=1"`)
+	v.post(t, "/.hauberk/sign-in", "to", "/basket?a=1", "name", "ada", "password", good).wants(t, "sign-in", 303, "/basket?a=1", "")
+	v.get(t, "/basket?a=1").wants(t, "the page", 200, "", "ada sees /basket?a=1")
+	v.get(t, "/.hauberk/sign-in?to=/basket").wants(t, "signed in already", 200, "", `href="/basket"`)
+	v.get(t, "/.hauberk/account").wants(t, "the account", 200, "", "Firefox on Linux")
+	v.get(t, "/.hauberk/sign-out").wants(t, "the question", 200, "", "Stay signed in")
+	out := v.post(t, "/.hauberk/sign-out")
+	out.wants(t, "sign-out", 200, "", "You are signed out")
+	if got := out.Header.Get("Clear-Site-Data"); !strings.Contains(got, `"cookies"`) {
+		t.Errorf("got Clear-Site-Data %q", got)
+	}
+	v.get(t, "/basket").wants(t, "afterwards", 200, "", "nobody sees")
+	v.get(t, "/.hauberk/account").wants(t, "the account", 303, "/.hauberk/sign-in?to=%2F.hauberk%2Faccount", "")
+	v.post(t, "/.hauberk/sign-out").wants(t, "sign-out twice", 200, "", "You are signed out")
+}
+
+func TestAWrongPasswordAndAnUnknownNameGetTheSameAnswer(t *testing.T) {
+	g := newGate(t, identity.Config{})
+	g.account(t, "ada", good)
+	wrong := g.visitor().post(t, "/.hauberk/sign-in", "name", "ada", "password", other)
+	unknown := g.visitor().post(t, "/.hauberk/sign-in", "name", "bob", "password", other)
+	wrong.wants(t, "a wrong password", 403, "", "Name or password is wrong.")
+	if a, b := strings.ReplaceAll(wrong.body, "ada", "bob"), unknown.body; a != b || wrong.StatusCode != unknown.StatusCode || len(wrong.body) != len(unknown.body) {
+		t.Errorf("got two answers:\n%s\n%s", a, b)
+	}
+	for _, h := range []http.Header{wrong.Header, unknown.Header} {
+		h.Del("Date")
+	}
+	if fmt.Sprint(wrong.Header) != fmt.Sprint(unknown.Header) {
+		t.Errorf("got the headers\n%v\n%v", wrong.Header, unknown.Header)
+	}
+	for _, name := range []string{"ada", "bob"} {
+		v := g.visitor()
+		for range 8 {
+			if a := v.post(t, "/.hauberk/sign-in", "name", name, "password", other); a.StatusCode == 429 {
+				a.wants(t, name, 429, "", "There were too many attempts. Please try again in")
+				name = ""
+				break
+			}
+		}
+		if name != "" {
+			t.Errorf("%s: nothing slows down who guesses", name)
+		}
+	}
+}
+
+func TestAPasswordIsChangedWithTheOldOneOnly(t *testing.T) {
+	g := newGate(t, identity.Config{})
+	g.account(t, "ada", good)
+	here, there := g.visitor(), g.visitor()
+	for _, v := range []*visitor{here, there} {
+		v.post(t, "/.hauberk/sign-in", "name", "ada", "password", good).wants(t, "sign-in", 303, "/", "")
+	}
+	change := func(old, fresh, again string) seen {
+		return here.post(t, "/.hauberk/account/password", "password", old, "new", fresh, "again", again)
+	}
+	change("not the password", other, other).wants(t, "the wrong old one", 403, "", "The password is wrong.")
+	change(good, "short", "short").wants(t, "a short one", 422, "", "The new password is too short.")
+	change(good, other, other+"!").wants(t, "a slip", 422, "", "The two new passwords are not the same.")
+	change(good, good, good).wants(t, "the same", 422, "", "The new password is the same as the old one.")
+	there.get(t, "/x").wants(t, "before", 200, "", "ada sees")
+	change(good, other, other).wants(t, "the change", 303, "/.hauberk/account?done=password", "")
+	here.get(t, "/.hauberk/account?done=password").wants(t, "here", 200, "", `role="status">Your password has been changed`)
+	there.get(t, "/x").wants(t, "there", 200, "", "nobody sees")
+	g.visitor().post(t, "/.hauberk/sign-in", "name", "ada", "password", good).wants(t, "the old password", 403, "", "")
+	g.visitor().post(t, "/.hauberk/sign-in", "name", "ada", "password", other).wants(t, "the new password", 303, "/", "")
+}
+
+func TestSessionsAreListedAndEnded(t *testing.T) {
+	g := newGate(t, identity.Config{})
+	g.account(t, "ada", good)
+	g.account(t, "eve", good+" of eve")
+	here, there, third, eve := g.visitor(), g.visitor(), g.visitor(), g.visitor()
+	for _, v := range []*visitor{here, there, third} {
+		v.post(t, "/.hauberk/sign-in", "name", "ada", "password", good).wants(t, "sign-in", 303, "/", "")
+	}
+	eve.post(t, "/.hauberk/sign-in", "name", "eve", "password", good+" of eve").wants(t, "sign-in", 303, "/", "")
+	ids := regexp.MustCompile(`name="id" value="([^"]+)"`).FindAllStringSubmatch(here.get(t, "/.hauberk/account").body, -1)
+	if len(ids) != 2 {
+		t.Fatalf("got %d other sessions, want 2", len(ids))
+	}
+	eve.post(t, "/.hauberk/account/sessions", "id", ids[0][1]).wants(t, "another's session", 303, "/.hauberk/account?done=gone", "")
+	here.post(t, "/.hauberk/account/sessions", "id", ids[0][1]).wants(t, "one", 303, "/.hauberk/account?done=session", "")
+	alive := 0
+	for _, v := range []*visitor{there, third} {
+		if strings.HasPrefix(v.get(t, "/x").body, "ada") {
+			alive++
+		}
+	}
+	if alive != 1 {
+		t.Errorf("got %d sessions after one of two was ended, want 1", alive)
+	}
+	here.post(t, "/.hauberk/account/sessions", "others", "all").wants(t, "all others", 303, "/.hauberk/account?done=others", "")
+	for what, v := range map[string]*visitor{"nobody": there, "nobody sees": third, "ada": here, "eve": eve} {
+		if got := v.get(t, "/x").body; !strings.HasPrefix(got, what) {
+			t.Errorf("got %q, want %q", got, what)
+		}
+	}
+	here.post(t, "/.hauberk/account/sessions").wants(t, "neither", 400, "", "")
+}
+
+func TestTheFirstAdministratorComesByALinkOnce(t *testing.T) {
+	g := newGate(t, identity.Config{})
+	link, err := g.room.First(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := strings.TrimPrefix(link, "https://own.test")
+	token := path[strings.Index(path, "=")+1:]
+	v := g.visitor()
+	form := v.get(t, path)
+	form.wants(t, "the form", 200, "", "The first administrator")
+	if got := form.Header.Get("Referrer-Policy"); got != "strict-origin" {
+		t.Errorf("got Referrer-Policy %q, which tells the link", got)
+	}
+	send := func(name, password, again string) seen {
+		return v.post(t, "/.hauberk/first", "token", token, "name", name, "new", password, "again", again)
+	}
+	send(" ", good, good).wants(t, "no name", 422, "", "This name cannot be used.")
+	send("ada", "short", "short").wants(t, "a short password", 422, "", "too short")
+	send("ada", good, other).wants(t, "a slip", 422, "", "not the same")
+	send("ada", good, good).wants(t, "the account", 303, "/.hauberk/account", "")
+	v.get(t, "/.hauberk/account").wants(t, "signed in", 200, "", "<dd>admin</dd>")
+	g.visitor().get(t, path).wants(t, "the link again", 403, "", "The link has been used or is too old.")
+	g.visitor().post(t, "/.hauberk/first", "token", token, "name", "eve", "new", good, "again", good).wants(t, "and again", 403, "", "The link has been used")
+	g.visitor().get(t, "/.hauberk/first").wants(t, "without a token", 403, "", "The link has been used")
+}
+
+func TestThePasswordIsAskedForAgain(t *testing.T) {
+	g := newGate(t, identity.Config{})
+	g.account(t, "ada", good)
+	v := g.visitor()
+	v.get(t, "/.hauberk/confirm?to=/.hauberk/account").wants(t, "nobody", 303, "/.hauberk/sign-in?to=%2F.hauberk%2Faccount", "")
+	v.post(t, "/.hauberk/sign-in", "name", "ada", "password", good).wants(t, "sign-in", 303, "/", "")
+	v.get(t, "/.hauberk/confirm?to=//evil.example").wants(t, "the form", 200, "", `name="to" value="/"`)
+	before, err := url.Parse(g.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cookies := fmt.Sprint(v.client.Jar.Cookies(before))
+	v.post(t, "/.hauberk/confirm", "to", "/.hauberk/account", "password", other).wants(t, "a wrong one", 403, "", "The password is wrong.")
+	v.post(t, "/.hauberk/confirm", "to", "/.hauberk/account", "password", good).wants(t, "the right one", 303, "/.hauberk/account", "")
+	if after := fmt.Sprint(v.client.Jar.Cookies(before)); after == cookies {
+		t.Error("the session kept its id")
+	}
+}
+
+func TestOnlyANavigationOfAWholeWindowGetsAPage(t *testing.T) {
+	g := newGate(t, identity.Config{})
+	old := []string{"Sec-Fetch-Site:", "Sec-Fetch-Mode:", "Sec-Fetch-Dest:"}
+	with := func(lines ...string) []string { return append(old[:3:3], lines...) }
+	for _, c := range []struct {
+		name, method string
+		lines        []string
+		status       int
+		rule         string
+	}{
+		{"a navigation", "GET", nil, 200, ""},
+		{"a link from another site", "GET", []string{"Sec-Fetch-Site: cross-site"}, 200, ""},
+		{"an old browser", "GET", old, 200, ""},
+		{"a frame", "GET", []string{"Sec-Fetch-Dest: iframe"}, 403, "identity.navigation"},
+		{"a frame of another site", "GET", []string{"Sec-Fetch-Dest: iframe", "Sec-Fetch-Site: cross-site"}, 403, "identity.navigation"},
+		{"an embed", "GET", []string{"Sec-Fetch-Dest: embed"}, 403, "identity.navigation"},
+		{"an object", "GET", []string{"Sec-Fetch-Dest: object"}, 403, "identity.navigation"},
+		{"a fetch", "GET", []string{"Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty"}, 403, "identity.navigation"},
+		{"a fetch that names a document", "GET", []string{"Sec-Fetch-Mode: same-origin"}, 403, "identity.navigation"},
+		{"a service worker", "GET", []string{"Sec-Fetch-Mode: same-origin", "Sec-Fetch-Dest: serviceworker"}, 403, "identity.navigation"},
+		{"a service worker of an old browser", "GET", with("Service-Worker: script"), 403, "identity.navigation"},
+		{"half of what a browser says", "GET", []string{"Sec-Fetch-Dest:"}, 403, "identity.navigation"},
+		{"an old script", "GET", with("X-Requested-With: XMLHttpRequest"), 403, "identity.navigation"},
+		{"a HEAD", "HEAD", nil, 200, ""},
+		{"a form", "POST", nil, 403, "identity.sign-in"},
+		{"a form of an old browser", "POST", old, 403, "identity.sign-in"},
+		{"a form of another origin that csrf trusts", "POST", []string{"Sec-Fetch-Site: cross-site", "Origin: https://trusted.test"}, 403, "identity.navigation"},
+		{"the same from an old browser", "POST", with("Origin: https://trusted.test"), 403, "identity.navigation"},
+		{"a form of another site", "POST", []string{"Sec-Fetch-Site: cross-site", "Origin: https://evil.test"}, 403, "csrf.cross-origin"},
+		{"a form in JSON", "POST", []string{"Content-Type: application/json"}, 415, "identity.form"},
+		{"a form by parts", "POST", []string{"Content-Type: multipart/form-data; boundary=x"}, 415, "identity.form"},
+		{"a method that no form has", "PUT", nil, 405, "identity.form"},
+	} {
+		body := ""
+		if c.method == "POST" {
+			body = "name=nobody&password=x"
+		}
+		g.mu.Lock()
+		g.events = nil
+		g.mu.Unlock()
+		a := g.visitor().ask(t, c.method, "/.hauberk/sign-in", body, c.lines...)
+		if got := g.last(); a.StatusCode != c.status || got != c.rule {
+			t.Errorf("%s: got %d %q, want %d %q", c.name, a.StatusCode, got, c.status, c.rule)
+		}
+	}
+}
+
+func TestAFormIsBoundedAndSaysEachThingOnce(t *testing.T) {
+	g := newGate(t, identity.Config{})
+	for _, c := range []struct {
+		body   string
+		status int
+	}{
+		{"name=a&name=b&password=x", 400}, {"name=%zz", 400}, {"name=a;password=b", 400},
+		{"name=" + strings.Repeat("a", 16<<10), 413}, {"name=nobody&password=" + strings.Repeat("a", 15<<10), 403}, {"", 403},
+	} {
+		if a := g.visitor().ask(t, "POST", "/.hauberk/sign-in", c.body); a.StatusCode != c.status {
+			t.Errorf("%.40q: got %d, want %d", c.body, a.StatusCode, c.status)
+		}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, e := range g.events {
+		if strings.Contains(e.Detail, "aaa") || strings.Contains(e.Detail, "%zz") {
+			t.Errorf("the journal has what was typed: %q", e.Detail)
+		}
+	}
+}
+
+func TestThePagesKeepTheirOwnHeadersUnderEveryProfile(t *testing.T) {
+	g := newGate(t, identity.Config{})
+	for path, status := range map[string]int{"/.hauberk/sign-in": 200, "/.hauberk/first": 403} {
+		a := g.visitor().get(t, path)
+		csp := a.Header["Content-Security-Policy"]
+		if a.StatusCode != status || len(csp) != 1 || !strings.HasPrefix(csp[0], "default-src 'none'; style-src 'sha256-") || !strings.Contains(csp[0], "form-action 'self'; frame-ancestors 'none'") {
+			t.Errorf("%s: got %d with the policies %q", path, a.StatusCode, csp)
+		}
+		for name, want := range map[string]string{
+			"Cache-Control": "no-store", "X-Frame-Options": "DENY", "Referrer-Policy": "same-origin", "Cross-Origin-Opener-Policy": "same-origin",
+			"X-Content-Type-Options": "nosniff", "Content-Security-Policy-Report-Only": "",
+		} {
+			if got := a.Header.Get(name); got != want {
+				t.Errorf("%s: got %s %q, want %q", path, name, got, want)
+			}
+		}
+	}
+}
+
+func TestASignInLeadsNowhereElse(t *testing.T) {
+	g := newGate(t, identity.Config{})
+	g.account(t, "ada", good)
+	for _, to := range []string{
+		"//evil.example", `/\evil.example`, `\\evil.example`, "https://evil.example/", "https:evil.example", "javascript:alert(1)", "/\t/evil.example",
+		"/%2F/evil.example", "/..//evil.example", "///evil.example", "/.hauberk/sign-out", "evil.example", "/\r\nLocation: https://evil.example",
+	} {
+		g.visitor().post(t, "/.hauberk/sign-in", "to", to, "name", "ada", "password", good).wants(t, to, 303, "/", "")
+	}
+}
+
+func TestAServiceWorkerRulesItsFolderOnly(t *testing.T) {
+	g := newGate(t, identity.Config{ServiceWorkers: []string{"/app/worker.js"}})
+	g.app = func(w http.ResponseWriter, r *http.Request) { w.Header().Set("Service-Worker-Allowed", "/") }
+	for path, want := range map[string]string{"/files/worker.js": "", "/app/worker.js": "/", "/app/worker.js/x": ""} {
+		a := g.visitor().ask(t, "GET", path, "", "Service-Worker: script", "Sec-Fetch-Dest: serviceworker", "Sec-Fetch-Mode: same-origin")
+		if got := a.Header.Get("Service-Worker-Allowed"); got != want {
+			t.Errorf("%s: got %q, want %q", path, got, want)
+		}
+	}
+	noted := 0
+	for _, e := range g.events {
+		if e.Rule.ID == "identity.service-worker" {
+			noted++
+		}
+	}
+	if noted != 1 {
+		t.Errorf("got %d notes, want 1", noted)
+	}
+}
+
+func TestALogoIsShownInThePagesAndIsNothingElse(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "logo")
+	if err := os.WriteFile(file, []byte(`<svg xmlns="http://www.w3.org/2000/svg"/>`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g := newGate(t, identity.Config{Logo: file, Service: "Shop"})
+	g.visitor().get(t, "/.hauberk/sign-in").wants(t, "the page", 200, "", `<img src="/.hauberk/logo" alt=""><span>Shop</span>`)
+	shown := g.visitor().ask(t, "GET", "/.hauberk/logo", "", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image")
+	shown.wants(t, "the logo", 200, "", "<svg")
+	if got := shown.Header.Get("Content-Security-Policy"); !strings.Contains(got, "sandbox") || shown.Header.Get("Content-Type") != "image/svg+xml" || shown.Header.Get("X-Content-Type-Options") != "nosniff" {
+		t.Errorf("got %v", shown.Header)
+	}
+	g.visitor().get(t, "/.hauberk/logo").wants(t, "as a page", 403, "", "")
+	g.visitor().ask(t, "GET", "/.hauberk/logo", "", "Sec-Fetch-Dest: image", "Sec-Fetch-Site: cross-site").wants(t, "elsewhere", 403, "", "")
+	newGate(t, identity.Config{}).visitor().ask(t, "GET", "/.hauberk/logo", "", "Sec-Fetch-Dest: image").wants(t, "none", 404, "", "")
+}
+
+func TestEveryMistakeOfTheLookIsToldWithItsKey(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "empty")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := identity.New(identity.Config{
+		Logo: empty, Texts: empty + "-gone", Accent: "red", AccentDark: "#333333", Service: "a\nb", ServiceWorkers: []string{"worker.js", "/a/../b", "/.hauberk/x"},
+	}, identity.Options{})
+	for _, want := range []string{
+		"identity.logo: the file is empty", "identity.texts: open ", "identity.accent: ", "identity.accent_dark: #333333 on #14181f has a contrast of", "identity.service: ",
+		"identity.service_workers[0]: ", "identity.service_workers[1]: ", "identity.service_workers[2]: ",
+	} {
+		if got := fmt.Sprint(err); !strings.Contains(got, want) {
+			t.Errorf("%q is missing in %s", want, got)
+		}
+	}
+}
