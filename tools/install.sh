@@ -28,7 +28,7 @@ if [ -n "$need" ]; then
 		echo "missing, and not installed for want of root or apt-get:$need" >&2
 	fi
 fi
-for dir in examples/express e2e/observatory; do
+for dir in examples/express e2e/observatory e2e/vault; do
 	if command -v npm >/dev/null 2>&1; then
 		./tools/npm.sh "$dir"
 	fi

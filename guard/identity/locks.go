@@ -64,7 +64,7 @@ func openLocks(dir string, alarm func(name string, failures int)) (*locks, error
 	if err := secret(&seal, s.Seal); err != nil {
 		return nil, fmt.Errorf("identity: the key of providers: %w", err)
 	}
-	hasher, err := password.New(peppers)
+	hasher, err := password.New(peppers, 0)
 	if err != nil {
 		return nil, fmt.Errorf("identity: %w", err)
 	}

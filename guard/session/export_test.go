@@ -2,8 +2,11 @@ package session
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
+
+	"hauberk.dev/guard"
 )
 
 // What the vault is offered, for tests of it through a socket.
@@ -21,7 +24,10 @@ func (r *Room) ChangeVault(req *http.Request, edit func([]byte) ([]byte, error))
 	if err != nil || s == nil {
 		return false, err
 	}
-	return true, s.update(req.Context(), edit)
+	if err := s.update(req.Context(), edit); !errors.Is(err, errGone) {
+		return true, err
+	}
+	return false, nil
 }
 
 func (r *Room) CacheSize() (entries, bytes int) { return len(r.mem.cache.ring), r.mem.cache.bytes }
@@ -45,9 +51,16 @@ func (r *Room) Find(hash [32]byte) (bool, error) {
 	return e != nil, err
 }
 
+// FindCold is Find past the cache.
+func (r *Room) FindCold(hash [32]byte) (bool, error) {
+	h := sum(hash)
+	e, err := r.read(context.Background(), &h, time.Now())
+	return e != nil, err
+}
+
 // Stored is the key and the value of a signed-in session's record.
 func Stored(hash [32]byte, user string, began time.Time) (string, []byte) {
-	c := content{Grant: grantOf(user), Began: began, Ends: began.Add(24 * time.Hour), Seen: began, Client: "192.0.2.1", Device: "Mozilla/5.0"}
+	c := content{Grant: &guard.Grant{User: user, Epoch: 1, Methods: []string{"pwd"}}, Began: began, Ends: began.Add(24 * time.Hour), Seen: began, Client: "192.0.2.1", Device: "Mozilla/5.0"}
 	value, _ := c.encode(make([]byte, 200))
 	return sum(hash).key(), value
 }

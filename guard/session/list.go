@@ -249,7 +249,7 @@ func (r *Room) endOne(ctx context.Context, hash sum, whose func(*guard.Grant) bo
 		if err != nil {
 			return nil, false, fmt.Errorf("session: end: %w", err)
 		}
-		r.mem.streams.end(hash)
+		r.mem.streams.end(hash, grace)
 		r.unindex(e.Grant, hash)
 		return e.Grant, true, nil
 	}

@@ -40,7 +40,7 @@ func (r *Room) Begin(req *http.Request, g guard.Grant) error {
 	}
 	s := stateOf(req)
 	if s != nil && s.mode == living && s.entry.version != 0 {
-		err := r.renew(req.Context(), s, func(n *content) (keep bool) {
+		err := r.renew(req.Context(), s, how{}, func(n *content) (keep bool) {
 			keep = n.Grant == nil || n.Grant.User == g.User
 			*n = c
 			return keep
@@ -103,11 +103,11 @@ func (e *entry) ownedBy(user string) bool {
 // leaves whole: first the index, then the new record, whose id nobody knows yet,
 // and then, in one write, the old id stops to be a session. Who reads between
 // finds the old session or the new one.
-func (r *Room) renew(ctx context.Context, s *state, change func(*content) (keep bool)) error {
+func (r *Room) renew(ctx context.Context, s *state, w how, change func(*content) (keep bool)) error {
 	old := s.entry.hash
 	defer r.lock(old).Unlock()
 	raw, hash := newID()
-	n := &renewal{room: r, old: old, hash: hash, oldKey: vaultKey(&s.raw), key: vaultKey(&raw), change: change}
+	n := &renewal{room: r, old: old, hash: hash, oldKey: vaultKey(&s.raw), key: vaultKey(&raw), change: change, how: w}
 	err := n.tries(ctx)
 	if err != nil {
 		n.undo()
@@ -118,13 +118,23 @@ func (r *Room) renew(ctx context.Context, s *state, change func(*content) (keep 
 	return nil
 }
 
+// how says what else a rotation does.
+type how struct {
+	// edit changes the vault that comes along, in the same write: the old id
+	// goes on to show it as it was.
+	edit func([]byte) ([]byte, error)
+	// atOnce says that the old id shows nothing from now on.
+	atOnce bool
+}
+
 // renewal is a rotation under way.
 type renewal struct {
 	room        *Room
 	old, hash   sum
 	oldKey, key [32]byte
 	change      func(*content) bool
-	made        *entry // the new record
+	how
+	made *entry // the new record
 }
 
 func (n *renewal) tries(ctx context.Context) error {
@@ -156,11 +166,19 @@ func (n *renewal) once(ctx context.Context, e *entry, now time.Time) error {
 	if c.Grant != nil {
 		handle.Moved.Was = c.Grant.User
 	}
+	if n.atOnce {
+		handle.Moved.At = now.Add(-fresh)
+	}
 	var box []byte
 	if n.change(&c) {
 		text, err := unseal(&n.oldKey, n.old, e.vault)
 		if err != nil {
 			return err
+		}
+		if n.edit != nil {
+			if text, err = n.edit(text); err != nil {
+				return err
+			}
 		}
 		if box, err = seal(&n.key, n.hash, text); err != nil {
 			return err

@@ -76,6 +76,7 @@ type Room struct {
 	strict  func(*http.Request) bool
 	top     Config
 	vaults  []bool // by route: the vault is on
+	hidden  hidden // the names of what it keeps
 	mem     *memory
 }
 
@@ -152,7 +153,7 @@ func (r *Room) Succeed(old *Room) {
 func (r *Room) Principle() *guard.Principle {
 	return &guard.Principle{
 		Name: "session", Number: 4, Files: files, Run: r.run,
-		Rules: []*guard.Rule{doubled, malformed, stale, unreadable, tooMany, flood, ended},
+		Rules: []*guard.Rule{doubled, malformed, stale, unreadable, tooMany, flood, ended, vaultFull},
 		Wrap:  func(next http.Handler) http.Handler { return r.Load(r.Vault(next)) },
 	}
 }

@@ -79,14 +79,20 @@ func (s *state) Derive(label string) (out [32]byte) {
 // Rotate gives the session another id at once; the cookie goes with the answer.
 // Its limits go on. Where a parallel request was faster there is nothing to do.
 func (s *state) Rotate(ctx context.Context) error {
-	if s.mode != living || s.entry.version == 0 {
-		return nil
-	}
-	err := s.room.renew(ctx, s, func(*content) (keep bool) { return true })
-	if errors.Is(err, errMoved) || errors.Is(err, errGone) {
-		return nil
-	}
+	_, err := s.rotate(ctx, how{})
 	return err
+}
+
+// rotate is Rotate; it says whether there was anything to do.
+func (s *state) rotate(ctx context.Context, w how) (done bool, err error) {
+	if s.mode != living || s.entry.version == 0 {
+		return false, nil
+	}
+	err = s.room.renew(ctx, s, w, func(*content) (keep bool) { return true })
+	if errors.Is(err, errMoved) || errors.Is(err, errGone) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // vault returns what the session's vault held when the request came, opened;

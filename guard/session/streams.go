@@ -16,6 +16,9 @@ const (
 	round = 2 * time.Second
 	// grace is how long an answer may still run after its session has ended.
 	grace = 3 * time.Second
+	// lateGrace is the same where a round found that the session has ended, up
+	// to two rounds ago: together they are less than 5 s.
+	lateGrace = 500 * time.Millisecond
 )
 
 // errEnded is the cause for which the context of a request ends.
@@ -136,7 +139,7 @@ func (s *streams) move(from, to sum) {
 
 // end closes what was taken over at once, and answers that still run after the
 // grace, so that a page that is being sent is sent.
-func (s *streams) end(hash sum) {
+func (s *streams) end(hash sum, grace time.Duration) {
 	s.mu.Lock()
 	var running []*run
 	for r := s.by[hash]; r != nil; r = s.by[hash] {
@@ -208,17 +211,17 @@ func (r *Room) run(ctx context.Context) error {
 func (r *Room) look(ctx context.Context, hash sum, now time.Time) {
 	ctx, cancel := context.WithTimeout(ctx, round)
 	defer cancel()
-	e, err := r.find(ctx, &hash, now, round)
+	e, err := r.read(ctx, &hash, now)
 	switch {
 	case err != nil:
 	case e != nil && e.Moved != nil:
 		r.mem.streams.move(hash, e.Moved.To)
 	case e == nil || !r.alive(e, now):
-		r.mem.streams.end(hash)
+		r.mem.streams.end(hash, lateGrace)
 	case e.Grant != nil && r.check != nil && !r.check(ctx, *e.Grant):
 		if _, done, err := r.endOne(ctx, hash, func(*guard.Grant) bool { return true }); err == nil && done {
 			r.record(told(e.Grant, "%s was ended: its account says so", hash.name()))
 		}
-		r.mem.streams.end(hash)
+		r.mem.streams.end(hash, lateGrace)
 	}
 }

@@ -25,7 +25,6 @@ import (
 	"runtime"
 	"unicode/utf8"
 
-	"golang.org/x/crypto/argon2"
 	"golang.org/x/text/unicode/norm"
 
 	"hauberk.dev/guard"
@@ -74,14 +73,17 @@ type Client struct {
 type Hasher struct {
 	peppers []Pepper
 	queue   *queue
+	crew    crew
 	dummy   record
 }
 
 var pepperID = regexp.MustCompile(`^[A-Za-z0-9]{1,16}$`)
 
 // New returns a Hasher. The first pepper is for new records, the others for
-// those that were made with them. It runs max(1, cores/2) hashes at a time.
-func New(peppers []Pepper) (*Hasher, error) {
+// those that were made with them. Up to workers hashes run at a time, on threads
+// of 19 MiB each that end when there is nothing to do; 0 means max(1, cores/2).
+// One Hasher should serve as long as the process: two have twice the threads.
+func New(peppers []Pepper, workers int) (*Hasher, error) {
 	if len(peppers) == 0 || len(peppers) > pepperMax {
 		return nil, fmt.Errorf("got %d peppers, want 1 to %d", len(peppers), pepperMax)
 	}
@@ -95,7 +97,10 @@ func New(peppers []Pepper) (*Hasher, error) {
 		}
 		seen[p.ID] = true
 	}
-	h := &Hasher{peppers: append([]Pepper(nil), peppers...), queue: newQueue(max(1, runtime.GOMAXPROCS(0)/2))}
+	if workers < 1 {
+		workers = max(1, min(runtime.GOMAXPROCS(0), runtime.NumCPU())/2)
+	}
+	h := &Hasher{peppers: append([]Pepper(nil), peppers...), queue: newQueue(workers)}
 	h.dummy = h.fresh()
 	return h, nil
 }
@@ -202,7 +207,7 @@ func (h *Hasher) compute(ctx context.Context, c Client, r record, password strin
 		return nil, err
 	}
 	defer h.queue.leave()
-	sum := argon2.IDKey([]byte(Canonical(password)), r.salt, r.passes, r.memory, r.lanes, tagSize)
+	sum := h.crew.hash([]byte(Canonical(password)), r)
 	mac := hmac.New(sha256.New, h.pepper(r.pepper).Key[:])
 	mac.Write(sum)
 	return mac.Sum(nil), nil
