@@ -25,7 +25,7 @@ func grantOf(t testing.TB, r *identity.Room, id string) guard.Grant {
 }
 
 // get asks for a path with a session, and returns the status.
-func (g *gate) get(t testing.TB, path, session string, headers ...string) int {
+func (g *bench) get(t testing.TB, path, session string, headers ...string) int {
 	t.Helper()
 	r, err := http.NewRequest("GET", g.URL+path, nil)
 	if err != nil {
@@ -46,7 +46,7 @@ func (g *gate) get(t testing.TB, path, session string, headers ...string) int {
 }
 
 // asks says whom the app is told of.
-func (g *gate) asks(t testing.TB, session string) any {
+func (g *bench) asks(t testing.TB, session string) any {
 	t.Helper()
 	if code := g.get(t, "/", session); code != 200 {
 		t.Fatalf("got %d, want 200", code)

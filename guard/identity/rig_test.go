@@ -112,8 +112,8 @@ func (v *visits) sessions() identity.Sessions {
 	}
 }
 
-// gate is the room between a client and an app, on real sockets.
-type gate struct {
+// bench is the room between a client and an app, on real sockets.
+type bench struct {
 	*identity.Room
 	*httptest.Server
 	app    net.Listener
@@ -125,9 +125,9 @@ type gate struct {
 	events []guard.Event
 }
 
-func open(t testing.TB, c identity.Config, o identity.Options) *gate {
+func open(t testing.TB, c identity.Config, o identity.Options) *bench {
 	t.Helper()
-	g := &gate{visits: &visits{all: map[string]guard.Grant{}}}
+	g := &bench{visits: &visits{all: map[string]guard.Grant{}}}
 	o.Sessions = g.visits.sessions()
 	if o.Records == nil {
 		o.Records = store.NewRecords()
@@ -160,14 +160,14 @@ func open(t testing.TB, c identity.Config, o identity.Options) *gate {
 	return g
 }
 
-func (g *gate) record(e guard.Event) {
+func (g *bench) record(e guard.Event) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.events = append(g.events, e)
 }
 
 // last returns the last event, and forgets all.
-func (g *gate) last() guard.Event {
+func (g *bench) last() guard.Event {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if len(g.events) == 0 {
@@ -179,7 +179,7 @@ func (g *gate) last() guard.Event {
 }
 
 // upstream keeps what came, as it came.
-func upstream(t testing.TB, g *gate) net.Listener {
+func upstream(t testing.TB, g *bench) net.Listener {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -198,7 +198,7 @@ func upstream(t testing.TB, g *gate) net.Listener {
 	return l
 }
 
-func (g *gate) hear(c net.Conn) {
+func (g *bench) hear(c net.Conn) {
 	defer c.Close()
 	in := bufio.NewReader(c)
 	for {
@@ -224,7 +224,7 @@ func (g *gate) hear(c net.Conn) {
 }
 
 // seen returns the one request that the app got since the last look.
-func (g *gate) seen(t testing.TB) (line, token, body string) {
+func (g *bench) seen(t testing.TB) (line, token, body string) {
 	t.Helper()
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -247,7 +247,7 @@ func (g *gate) seen(t testing.TB) (line, token, body string) {
 }
 
 // claims verifies a token by the published keys, and returns what it says.
-func (g *gate) claims(t testing.TB, token string) (head, claims map[string]any) {
+func (g *bench) claims(t testing.TB, token string) (head, claims map[string]any) {
 	t.Helper()
 	a, err := http.Get(g.URL + "/.hauberk/jwks.json")
 	if err != nil {
@@ -291,7 +291,7 @@ func (g *gate) claims(t testing.TB, token string) (head, claims map[string]any) 
 }
 
 // raw sends bytes and returns the answer.
-func (g *gate) raw(t testing.TB, text string) (*http.Response, string) {
+func (g *bench) raw(t testing.TB, text string) (*http.Response, string) {
 	t.Helper()
 	c, err := net.Dial("tcp", g.Listener.Addr().String())
 	if err != nil {
@@ -310,7 +310,7 @@ func (g *gate) raw(t testing.TB, text string) (*http.Response, string) {
 }
 
 // admin asks the administration, and decodes the answer.
-func (g *gate) admin(t testing.TB, line, body string) (int, map[string]any) {
+func (g *bench) admin(t testing.TB, line, body string) (int, map[string]any) {
 	t.Helper()
 	method, path, _ := strings.Cut(line, " ")
 	r := httptest.NewRequest(method, path, strings.NewReader(body))
@@ -325,7 +325,7 @@ func (g *gate) admin(t testing.TB, line, body string) (int, map[string]any) {
 }
 
 // add makes an account and a session of it.
-func (g *gate) add(t testing.TB, name string, roles ...string) (id, session string) {
+func (g *bench) add(t testing.TB, name string, roles ...string) (id, session string) {
 	t.Helper()
 	list, _ := json.Marshal(roles)
 	code, got := g.admin(t, "POST /users/add", fmt.Sprintf(`{"user":%q,"roles":%s}`, name, list))
@@ -337,7 +337,7 @@ func (g *gate) add(t testing.TB, name string, roles ...string) (id, session stri
 }
 
 // signIn makes a session by what the gate itself would grant.
-func (g *gate) signIn(t testing.TB, id string) string {
+func (g *bench) signIn(t testing.TB, id string) string {
 	t.Helper()
 	return g.visits.begin(grantOf(t, g.Room, id))
 }
