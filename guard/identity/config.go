@@ -17,9 +17,6 @@ func (c Config) check() []error {
 	fail := func(key, format string, args ...any) {
 		errs = append(errs, fmt.Errorf("identity."+key+": "+format, args...))
 	}
-	if c.Host != "" && !hostName(c.Host) {
-		fail("host", "%q is not a host's name", c.Host)
-	}
 	if c.Issuer != "" {
 		if u, err := url.Parse(c.Issuer); err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
 			fail("issuer", "%q is not an https URL without query and fragment", c.Issuer)
@@ -37,12 +34,6 @@ func (c Config) check() []error {
 		}
 	}
 	return errs
-}
-
-// hostName says whether s is a host's name without a port.
-func hostName(s string) bool {
-	return len(s) <= 253 && !strings.HasPrefix(s, ".") && !strings.HasSuffix(s, ".") &&
-		strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789.-") == ""
 }
 
 // Weakened says of every key in which c allows more than the default does, for

@@ -47,9 +47,6 @@ type Config struct {
 	// ServiceWorkers are the paths of scripts of the app whose service workers
 	// may rule more than their folder.
 	ServiceWorkers []string `yaml:"service_workers"`
-	// Host is where the pages live; the default, "", is every site. A script
-	// hole in an app owns the app's origin, so a host of their own is safer.
-	Host string `yaml:"host"`
 	// Issuer is "iss" in what goes up. Default "https://" and the site's first host.
 	Issuer string `yaml:"issuer"`
 	// Audience is "aud" in what goes up. Default: where the route goes to.

@@ -17,8 +17,8 @@ import (
 var worker = &guard.Rule{
 	ID: "identity.service-worker", Severity: guard.Medium, Status: http.StatusForbidden,
 	Title: "a service worker may not rule more than its folder",
-	Fix:   "list the script's path in identity.service_workers; identity.host takes the pages out of every worker's reach",
-	CWE:   668, ASVS: []string{"3.7.4"},
+	Fix:   "list the script's path in identity.service_workers",
+	CWE:   668, ASVS: []string{"3.5.4"},
 }
 
 // openPages reads the files of the look and draws the pages with it.

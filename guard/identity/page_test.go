@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"hauberk.dev/guard"
 	"hauberk.dev/guard/csrf"
@@ -30,6 +31,8 @@ type gate struct {
 	mu     sync.Mutex
 	events []guard.Event
 	app    http.HandlerFunc
+	// age is how long ago everybody has signed in.
+	age time.Duration
 }
 
 func newGate(t testing.TB, c identity.Config) *gate {
@@ -46,7 +49,11 @@ func newGate(t testing.TB, c identity.Config) *gate {
 		fmt.Fprintf(w, "%s sees %s", who, r.URL.RequestURI())
 	}}
 	g.room, err = identity.New(c, identity.Options{URL: "https://own.test", Sessions: identity.Sessions{
-		Begin: s.Begin, SignOut: s.SignOut, End: s.End, EndAll: s.EndAll, EndOIDC: s.EndOIDC,
+		Begin: func(r *http.Request, grant guard.Grant) error {
+			grant.At = grant.At.Add(-g.age)
+			return s.Begin(r, grant)
+		},
+		SignOut: s.SignOut, End: s.End, EndAll: s.EndAll, EndOIDC: s.EndOIDC,
 		List: func(ctx context.Context, user string) ([]identity.Visit, error) {
 			list, err := s.List(ctx, user)
 			var visits []identity.Visit
@@ -345,6 +352,25 @@ func TestThePasswordIsAskedForAgain(t *testing.T) {
 	if after := fmt.Sprint(v.client.Jar.Cookies(before)); after == cookies {
 		t.Error("the session kept its id")
 	}
+}
+
+func TestASessionIsEndedOnlySoonAfterThePassword(t *testing.T) {
+	g := newGate(t, identity.Config{})
+	g.account(t, "ada", good)
+	g.age = 6 * time.Minute
+	v, there := g.visitor(), g.visitor()
+	for _, v := range []*visitor{v, there} {
+		v.post(t, "/.hauberk/sign-in", "name", "ada", "password", good).wants(t, "sign-in", 303, "/", "")
+	}
+	v.post(t, "/.hauberk/account/sessions", "others", "all").wants(t, "late", 303, "/.hauberk/confirm?to=%2F.hauberk%2Faccount", "")
+	if got := g.last(); got != "identity.stale" {
+		t.Errorf("got refused by %q", got)
+	}
+	there.get(t, "/x").wants(t, "the other", 200, "", "ada sees")
+	g.age = 4 * time.Minute
+	v.post(t, "/.hauberk/confirm", "to", "/.hauberk/account", "password", good).wants(t, "the password again", 303, "/.hauberk/account", "")
+	v.post(t, "/.hauberk/account/sessions", "others", "all").wants(t, "in time", 303, "/.hauberk/account?done=others", "")
+	there.get(t, "/x").wants(t, "the other", 200, "", "nobody sees")
 }
 
 func TestOnlyANavigationOfAWholeWindowGetsAPage(t *testing.T) {

@@ -34,9 +34,6 @@ func (r *Room) openProviders(key []byte) error {
 	for i, c := range r.c.Providers {
 		at := fmt.Sprintf("identity.providers[%d]", i)
 		o := oidc.Options{Path: at, Key: key, Keeper: keeper{r}}
-		if r.c.Host != "" {
-			o.Origin = "https://" + r.c.Host
-		}
 		if seen[c.Name] {
 			errs = append(errs, fmt.Errorf("%s.name: %q is listed twice", at, c.Name))
 		}
