@@ -37,6 +37,11 @@ type gate struct {
 
 func newGate(t testing.TB, c identity.Config) *gate {
 	t.Helper()
+	return newGateUnder(t, c, "strict")
+}
+
+func newGateUnder(t testing.TB, c identity.Config, profile string) *gate {
+	t.Helper()
 	s, err := session.New(session.Config{}, session.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +72,7 @@ func newGate(t testing.TB, c identity.Config) *gate {
 		t.Fatal(err)
 	}
 	s.CheckBy(g.room.Valid)
-	h, err := headers.New(headers.Config{})
+	h, err := headers.New(headers.Config{Profile: profile})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -443,19 +448,25 @@ func TestAFormIsBoundedAndSaysEachThingOnce(t *testing.T) {
 }
 
 func TestThePagesKeepTheirOwnHeadersUnderEveryProfile(t *testing.T) {
-	g := newGate(t, identity.Config{})
+	for _, profile := range []string{"strict", "compat", "api"} {
+		keepsHeaders(t, newGateUnder(t, identity.Config{}, profile), profile)
+	}
+}
+
+func keepsHeaders(t *testing.T, g *gate, profile string) {
+	t.Helper()
 	for path, status := range map[string]int{"/.hauberk/sign-in": 200, "/.hauberk/first": 403} {
 		a := g.visitor().get(t, path)
 		csp := a.Header["Content-Security-Policy"]
 		if a.StatusCode != status || len(csp) != 1 || !strings.HasPrefix(csp[0], "default-src 'none'; style-src 'sha256-") || !strings.Contains(csp[0], "form-action 'self'; frame-ancestors 'none'") {
-			t.Errorf("%s: got %d with the policies %q", path, a.StatusCode, csp)
+			t.Errorf("%s, %s: got %d with the policies %q", profile, path, a.StatusCode, csp)
 		}
 		for name, want := range map[string]string{
 			"Cache-Control": "no-store", "X-Frame-Options": "DENY", "Referrer-Policy": "same-origin", "Cross-Origin-Opener-Policy": "same-origin",
 			"X-Content-Type-Options": "nosniff", "Content-Security-Policy-Report-Only": "",
 		} {
 			if got := a.Header.Get(name); got != want {
-				t.Errorf("%s: got %s %q, want %q", path, name, got, want)
+				t.Errorf("%s, %s: got %s %q, want %q", profile, path, name, got, want)
 			}
 		}
 	}
