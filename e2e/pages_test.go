@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -222,6 +223,7 @@ func TestAPersonUsesThePagesWithoutScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	config.Logger = slog.New(slog.DiscardHandler)
 	chain, err := hauberk.New(config, nil)
 	if err != nil {
 		t.Fatal(err)
