@@ -20,7 +20,7 @@ const (
 )
 
 func TestSomebodySignsInAndOut(t *testing.T) {
-	g := newGate(t, identity.Config{})
+	g := newDesk(t, identity.Config{})
 	g.account(t, "ada", good)
 	v := g.visitor()
 	v.get(t, "/.hauberk/sign-in?to=/basket%3Fa=1").wants(t, "the form", 200, "", `name="to" value="/basket?a=1"`)
@@ -40,7 +40,7 @@ func TestSomebodySignsInAndOut(t *testing.T) {
 }
 
 func TestAWrongPasswordAndAnUnknownNameGetTheSameAnswer(t *testing.T) {
-	g := newGate(t, identity.Config{})
+	g := newDesk(t, identity.Config{})
 	g.account(t, "ada", good)
 	wrong := g.visitor().post(t, "/.hauberk/sign-in", "name", "ada", "password", other)
 	unknown := g.visitor().post(t, "/.hauberk/sign-in", "name", "bob", "password", other)
@@ -70,7 +70,7 @@ func TestAWrongPasswordAndAnUnknownNameGetTheSameAnswer(t *testing.T) {
 }
 
 func TestAPasswordIsChangedWithTheOldOneOnly(t *testing.T) {
-	g := newGate(t, identity.Config{})
+	g := newDesk(t, identity.Config{})
 	g.account(t, "ada", good)
 	here, there := g.visitor(), g.visitor()
 	for _, v := range []*visitor{here, there} {
@@ -92,7 +92,7 @@ func TestAPasswordIsChangedWithTheOldOneOnly(t *testing.T) {
 }
 
 func TestSessionsAreListedAndEnded(t *testing.T) {
-	g := newGate(t, identity.Config{})
+	g := newDesk(t, identity.Config{})
 	g.account(t, "ada", good)
 	g.account(t, "eve", good+" of eve")
 	here, there, third, eve := g.visitor(), g.visitor(), g.visitor(), g.visitor()
@@ -125,7 +125,7 @@ func TestSessionsAreListedAndEnded(t *testing.T) {
 }
 
 func TestTheFirstAdministratorComesByALinkOnce(t *testing.T) {
-	g := newGate(t, identity.Config{})
+	g := newDesk(t, identity.Config{})
 	link, err := g.room.First(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -152,7 +152,7 @@ func TestTheFirstAdministratorComesByALinkOnce(t *testing.T) {
 }
 
 func TestThePasswordIsAskedForAgain(t *testing.T) {
-	g := newGate(t, identity.Config{})
+	g := newDesk(t, identity.Config{})
 	g.account(t, "ada", good)
 	v := g.visitor()
 	v.get(t, "/.hauberk/confirm?to=/.hauberk/account").wants(t, "nobody", 303, "/.hauberk/sign-in?to=%2F.hauberk%2Faccount", "")
@@ -171,7 +171,7 @@ func TestThePasswordIsAskedForAgain(t *testing.T) {
 }
 
 func TestASessionIsEndedOnlySoonAfterThePassword(t *testing.T) {
-	g := newGate(t, identity.Config{})
+	g := newDesk(t, identity.Config{})
 	g.account(t, "ada", good)
 	g.age = 6 * time.Minute
 	v, there := g.visitor(), g.visitor()
@@ -190,7 +190,7 @@ func TestASessionIsEndedOnlySoonAfterThePassword(t *testing.T) {
 }
 
 func TestOnlyANavigationOfAWholeWindowGetsAPage(t *testing.T) {
-	g := newGate(t, identity.Config{})
+	g := newDesk(t, identity.Config{})
 	old := []string{"Sec-Fetch-Site:", "Sec-Fetch-Mode:", "Sec-Fetch-Dest:"}
 	with := func(lines ...string) []string { return append(old[:3:3], lines...) }
 	for _, c := range []struct {
@@ -237,7 +237,7 @@ func TestOnlyANavigationOfAWholeWindowGetsAPage(t *testing.T) {
 }
 
 func TestAFormIsBoundedAndSaysEachThingOnce(t *testing.T) {
-	g := newGate(t, identity.Config{})
+	g := newDesk(t, identity.Config{})
 	for _, c := range []struct {
 		body   string
 		status int
@@ -260,11 +260,11 @@ func TestAFormIsBoundedAndSaysEachThingOnce(t *testing.T) {
 
 func TestThePagesKeepTheirOwnHeadersUnderEveryProfile(t *testing.T) {
 	for _, profile := range []string{"strict", "compat", "api"} {
-		keepsHeaders(t, newGateUnder(t, identity.Config{}, profile), profile)
+		keepsHeaders(t, newDeskUnder(t, identity.Config{}, profile), profile)
 	}
 }
 
-func keepsHeaders(t *testing.T, g *gate, profile string) {
+func keepsHeaders(t *testing.T, g *desk, profile string) {
 	t.Helper()
 	for path, status := range map[string]int{"/.hauberk/sign-in": 200, "/.hauberk/first": 403} {
 		a := g.visitor().get(t, path)
@@ -284,7 +284,7 @@ func keepsHeaders(t *testing.T, g *gate, profile string) {
 }
 
 func TestASignInLeadsNowhereElse(t *testing.T) {
-	g := newGate(t, identity.Config{})
+	g := newDesk(t, identity.Config{})
 	g.account(t, "ada", good)
 	for _, to := range []string{
 		"//evil.example", `/\evil.example`, `\\evil.example`, "https://evil.example/", "https:evil.example", "javascript:alert(1)", "/\t/evil.example",
@@ -295,7 +295,7 @@ func TestASignInLeadsNowhereElse(t *testing.T) {
 }
 
 func TestAServiceWorkerRulesItsFolderOnly(t *testing.T) {
-	g := newGate(t, identity.Config{ServiceWorkers: []string{"/app/worker.js"}})
+	g := newDesk(t, identity.Config{ServiceWorkers: []string{"/app/worker.js"}})
 	g.app = func(w http.ResponseWriter, r *http.Request) { w.Header().Set("Service-Worker-Allowed", "/") }
 	for path, want := range map[string]string{"/files/worker.js": "", "/app/worker.js": "/", "/app/worker.js/x": ""} {
 		a := g.visitor().ask(t, "GET", path, "", "Service-Worker: script", "Sec-Fetch-Dest: serviceworker", "Sec-Fetch-Mode: same-origin")
@@ -319,7 +319,7 @@ func TestALogoIsShownInThePagesAndIsNothingElse(t *testing.T) {
 	if err := os.WriteFile(file, []byte(`<svg xmlns="http://www.w3.org/2000/svg"/>`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	g := newGate(t, identity.Config{Logo: file, Service: "Shop"})
+	g := newDesk(t, identity.Config{Logo: file, Service: "Shop"})
 	g.visitor().get(t, "/.hauberk/sign-in").wants(t, "the page", 200, "", `<img src="/.hauberk/logo" alt=""><span>Shop</span>`)
 	shown := g.visitor().ask(t, "GET", "/.hauberk/logo", "", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image")
 	shown.wants(t, "the logo", 200, "", "<svg")
@@ -328,7 +328,7 @@ func TestALogoIsShownInThePagesAndIsNothingElse(t *testing.T) {
 	}
 	g.visitor().get(t, "/.hauberk/logo").wants(t, "as a page", 403, "", "")
 	g.visitor().ask(t, "GET", "/.hauberk/logo", "", "Sec-Fetch-Dest: image", "Sec-Fetch-Site: cross-site").wants(t, "elsewhere", 403, "", "")
-	newGate(t, identity.Config{}).visitor().ask(t, "GET", "/.hauberk/logo", "", "Sec-Fetch-Dest: image").wants(t, "none", 404, "", "")
+	newDesk(t, identity.Config{}).visitor().ask(t, "GET", "/.hauberk/logo", "", "Sec-Fetch-Dest: image").wants(t, "none", 404, "", "")
 }
 
 func TestEveryMistakeOfTheLookIsToldWithItsKey(t *testing.T) {

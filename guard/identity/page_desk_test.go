@@ -21,8 +21,8 @@ import (
 	"hauberk.dev/guard/session"
 )
 
-// gate is an app behind the rooms that its pages meet, on a real socket.
-type gate struct {
+// desk is an app behind the rooms that its pages meet, on a real socket.
+type desk struct {
 	*httptest.Server
 	room   *identity.Room
 	mu     sync.Mutex
@@ -32,18 +32,18 @@ type gate struct {
 	age time.Duration
 }
 
-func newGate(t testing.TB, c identity.Config) *gate {
+func newDesk(t testing.TB, c identity.Config) *desk {
 	t.Helper()
-	return newGateUnder(t, c, "strict")
+	return newDeskUnder(t, c, "strict")
 }
 
-func newGateUnder(t testing.TB, c identity.Config, profile string) *gate {
+func newDeskUnder(t testing.TB, c identity.Config, profile string) *desk {
 	t.Helper()
 	s, err := session.New(session.Config{}, session.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &gate{app: func(w http.ResponseWriter, r *http.Request) {
+	g := &desk{app: func(w http.ResponseWriter, r *http.Request) {
 		who := "nobody"
 		if s, ok := identity.User(r); ok {
 			who = s.Name
@@ -88,14 +88,14 @@ func newGateUnder(t testing.TB, c identity.Config, profile string) *gate {
 	return g
 }
 
-func (g *gate) sink(e guard.Event) {
+func (g *desk) sink(e guard.Event) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.events = append(g.events, e)
 }
 
 // last is the id of the last rule that refused.
-func (g *gate) last() string {
+func (g *desk) last() string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for i := len(g.events) - 1; i >= 0; i-- {
@@ -107,7 +107,7 @@ func (g *gate) last() string {
 }
 
 // account makes one in the way of administrators.
-func (g *gate) account(t testing.TB, name, password string) {
+func (g *desk) account(t testing.TB, name, password string) {
 	t.Helper()
 	r := httptest.NewRequest("POST", "/users/add", strings.NewReader(fmt.Sprintf(`{"user": %q, "password": %q}`, name, password)))
 	r.Header.Set("Content-Type", "application/json")
@@ -120,11 +120,11 @@ func (g *gate) account(t testing.TB, name, password string) {
 
 // visitor is a browser: it has cookies and says where it navigates.
 type visitor struct {
-	g      *gate
+	g      *desk
 	client http.Client
 }
 
-func (g *gate) visitor() *visitor {
+func (g *desk) visitor() *visitor {
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		panic(err)
