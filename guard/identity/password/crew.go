@@ -8,8 +8,8 @@ import (
 )
 
 // crew are the threads that hash, as many as there are places in the queue.
-// Each holds 19 MiB, computes nothing else and has the lowest priority that the
-// system gives: where the cores are busy, requests go first. It is made when it
+// Each holds 19 MiB, computes nothing else and has a low priority where the
+// system has one for threads: while the cores are busy, requests go first. It is made when it
 // is needed and ends when it had nothing to do for idleTime.
 //
 // While it exists there is one processor more to run goroutines on, in the sense

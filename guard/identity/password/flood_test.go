@@ -156,7 +156,7 @@ func TestAFloodOfSignInsStarvesNobody(t *testing.T) {
 		if slowest > 5*time.Second {
 			t.Errorf("a user's sign-in took %v, want a few seconds at most", slowest)
 		}
-		if ratio < 2 {
+		if ratio < 2 || raced { // with the detector the ratio says nothing
 			break
 		}
 	}

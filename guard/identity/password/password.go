@@ -74,7 +74,7 @@ type Hasher struct {
 	peppers []Pepper
 	queue   *queue
 	crew    crew
-	dummy   record
+	dummy   string
 }
 
 var pepperID = regexp.MustCompile(`^[A-Za-z0-9]{1,16}$`)
@@ -101,7 +101,7 @@ func New(peppers []Pepper, workers int) (*Hasher, error) {
 		workers = max(1, min(runtime.GOMAXPROCS(0), runtime.NumCPU())/2)
 	}
 	h := &Hasher{peppers: append([]Pepper(nil), peppers...), queue: newQueue(workers)}
-	h.dummy = h.fresh()
+	h.dummy = h.fresh().String()
 	return h, nil
 }
 
@@ -172,20 +172,21 @@ func (h *Hasher) Verify(ctx context.Context, c Client, stored, password string) 
 	return ok, ok && h.stale(r), nil
 }
 
-// record returns what to compute for a stored string: the dummy for "", and for
-// what cannot be used, with the error to return once the work is done.
+// record returns what to compute for a stored string, and for what cannot be
+// used the dummy, with the error to return once the work is done. The dummy is
+// read like any other.
 func (h *Hasher) record(stored string) (record, error) {
 	if stored == "" {
-		return h.dummy, nil
+		stored = h.dummy
 	}
 	r, err := parse(stored)
+	if err == nil && h.pepper(r.pepper) == nil {
+		err = fmt.Errorf("pepper %q: %w", r.pepper, ErrPepper)
+	}
 	if err != nil {
-		return h.dummy, err
+		r, _ = parse(h.dummy)
 	}
-	if h.pepper(r.pepper) == nil {
-		return h.dummy, fmt.Errorf("pepper %q: %w", r.pepper, ErrPepper)
-	}
-	return r, nil
+	return r, err
 }
 
 func (h *Hasher) pepper(id string) *Pepper {
