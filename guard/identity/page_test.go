@@ -1,202 +1,18 @@
 package identity_test
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"net/http"
-	"net/http/cookiejar"
-	"net/http/httptest"
-	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	"hauberk.dev/guard"
-	"hauberk.dev/guard/csrf"
-	"hauberk.dev/guard/headers"
 	"hauberk.dev/guard/identity"
-	"hauberk.dev/guard/session"
 )
-
-// gate is an app behind the rooms that its pages meet, on a real socket.
-type gate struct {
-	*httptest.Server
-	room   *identity.Room
-	mu     sync.Mutex
-	events []guard.Event
-	app    http.HandlerFunc
-	// age is how long ago everybody has signed in.
-	age time.Duration
-}
-
-func newGate(t testing.TB, c identity.Config) *gate {
-	t.Helper()
-	s, err := session.New(session.Config{}, session.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := &gate{app: func(w http.ResponseWriter, r *http.Request) {
-		who := "nobody"
-		if s, ok := identity.User(r); ok {
-			who = s.Name
-		}
-		fmt.Fprintf(w, "%s sees %s", who, r.URL.RequestURI())
-	}}
-	g.room, err = identity.New(c, identity.Options{URL: "https://own.test", Sessions: identity.Sessions{
-		Begin: func(r *http.Request, grant guard.Grant) error {
-			grant.At = grant.At.Add(-g.age)
-			return s.Begin(r, grant)
-		},
-		SignOut: s.SignOut, End: s.End, EndAll: s.EndAll, EndOIDC: s.EndOIDC,
-		List: func(ctx context.Context, user string) ([]identity.Visit, error) {
-			list, err := s.List(ctx, user)
-			var visits []identity.Visit
-			for _, one := range list {
-				visits = append(visits, identity.Visit{ID: one.ID, User: one.User, Created: one.Began, Seen: one.Seen, Client: one.Client, Device: one.Device})
-			}
-			return visits, err
-		},
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.CheckBy(g.room.Valid)
-	h, err := headers.New(headers.Config{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	forms, err := csrf.New(csrf.Config{TrustedOrigins: []string{"https://trusted.test"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var chain http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.app(w, r) })
-	chain = g.room.Know(g.room.Pages(chain))
-	chain = h.Principle().Wrap(s.Load(forms.Principle().Wrap(chain)))
-	g.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		x := &guard.Exchange{Route: &guard.Route{}, Secure: true, Client: netip.MustParseAddr("203.0.113.7"), Sink: g.sink}
-		chain.ServeHTTP(w, r.WithContext(guard.With(r.Context(), x)))
-	}))
-	t.Cleanup(g.Close)
-	return g
-}
-
-func (g *gate) sink(e guard.Event) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.events = append(g.events, e)
-}
-
-// last is the id of the last rule that refused.
-func (g *gate) last() string {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for i := len(g.events) - 1; i >= 0; i-- {
-		if v := g.events[i].Verdict; v == guard.Denied || v == guard.Failed {
-			return g.events[i].Rule.ID
-		}
-	}
-	return ""
-}
-
-// account makes one in the way of administrators.
-func (g *gate) account(t testing.TB, name, password string) {
-	t.Helper()
-	r := httptest.NewRequest("POST", "/users/add", strings.NewReader(fmt.Sprintf(`{"user": %q, "password": %q}`, name, password)))
-	r.Header.Set("Content-Type", "application/json")
-	w := httptest.NewRecorder()
-	g.room.Admin().ServeHTTP(w, r)
-	if w.Code >= 300 {
-		t.Fatalf("add %s: got %d %s", name, w.Code, w.Body)
-	}
-}
-
-// visitor is a browser: it has cookies and says where it navigates.
-type visitor struct {
-	g      *gate
-	client http.Client
-}
-
-func (g *gate) visitor() *visitor {
-	jar, err := cookiejar.New(nil)
-	if err != nil {
-		panic(err)
-	}
-	v := &visitor{g: g, client: *g.Client()}
-	v.client.Jar = jar
-	v.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return v
-}
-
-// seen is an answer that has been read.
-type seen struct {
-	*http.Response
-	body string
-}
-
-// ask sends a request with lines of headers that stand for the usual ones:
-// "Name: value", or "Name:" for none.
-func (v *visitor) ask(t testing.TB, method, path, body string, lines ...string) seen {
-	t.Helper()
-	r, err := http.NewRequest(method, v.g.URL+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, value := range map[string]string{
-		"Accept": "text/html", "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document",
-		"User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
-	} {
-		r.Header.Set(name, value)
-	}
-	if method == http.MethodPost {
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		r.Header.Set("Origin", v.g.URL)
-	}
-	for _, line := range lines {
-		name, value, _ := strings.Cut(line, ":")
-		r.Header.Del(name)
-		if value = strings.TrimSpace(value); value != "" {
-			r.Header.Set(name, value)
-		}
-	}
-	a, err := v.client.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer a.Body.Close()
-	text, err := io.ReadAll(a.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return seen{a, string(text)}
-}
-
-func (v *visitor) get(t testing.TB, path string) seen {
-	t.Helper()
-	return v.ask(t, http.MethodGet, path, "")
-}
-
-func (v *visitor) post(t testing.TB, path string, pairs ...string) seen {
-	t.Helper()
-	f := url.Values{}
-	for i := 0; i < len(pairs); i += 2 {
-		f.Set(pairs[i], pairs[i+1])
-	}
-	return v.ask(t, http.MethodPost, path, f.Encode())
-}
-
-// wants checks status, Location and a text of an answer; "" is not looked at.
-func (a seen) wants(t testing.TB, what string, status int, location, text string) {
-	t.Helper()
-	if a.StatusCode != status || location != "" && a.Header.Get("Location") != location || text != "" && !strings.Contains(a.body, text) {
-		t.Errorf("%s: got %d to %q, want %d to %q with %q in\n%s", what, a.StatusCode, a.Header.Get("Location"), status, location, text, a.body)
-	}
-}
 
 const (
 	good  = "correct horse battery staple"
@@ -204,7 +20,7 @@ const (
 )
 
 func TestSomebodySignsInAndOut(t *testing.T) {
-	g := newGate(t, identity.Config{})
+	g := newDesk(t, identity.Config{})
 	g.account(t, "ada", good)
 	v := g.visitor()
 	v.get(t, "/.hauberk/sign-in?to=/basket%3Fa=1").wants(t, "the form", 200, "", `name="to" value="/basket?a=1"`)
@@ -224,7 +40,7 @@ func TestSomebodySignsInAndOut(t *testing.T) {
 }
 
 func TestAWrongPasswordAndAnUnknownNameGetTheSameAnswer(t *testing.T) {
-	g := newGate(t, identity.Config{})
+	g := newDesk(t, identity.Config{})
 	g.account(t, "ada", good)
 	wrong := g.visitor().post(t, "/.hauberk/sign-in", "name", "ada", "password", other)
 	unknown := g.visitor().post(t, "/.hauberk/sign-in", "name", "bob", "password", other)
@@ -254,7 +70,7 @@ func TestAWrongPasswordAndAnUnknownNameGetTheSameAnswer(t *testing.T) {
 }
 
 func TestAPasswordIsChangedWithTheOldOneOnly(t *testing.T) {
-	g := newGate(t, identity.Config{})
+	g := newDesk(t, identity.Config{})
 	g.account(t, "ada", good)
 	here, there := g.visitor(), g.visitor()
 	for _, v := range []*visitor{here, there} {
@@ -276,7 +92,7 @@ func TestAPasswordIsChangedWithTheOldOneOnly(t *testing.T) {
 }
 
 func TestSessionsAreListedAndEnded(t *testing.T) {
-	g := newGate(t, identity.Config{})
+	g := newDesk(t, identity.Config{})
 	g.account(t, "ada", good)
 	g.account(t, "eve", good+" of eve")
 	here, there, third, eve := g.visitor(), g.visitor(), g.visitor(), g.visitor()
@@ -309,7 +125,7 @@ func TestSessionsAreListedAndEnded(t *testing.T) {
 }
 
 func TestTheFirstAdministratorComesByALinkOnce(t *testing.T) {
-	g := newGate(t, identity.Config{})
+	g := newDesk(t, identity.Config{})
 	link, err := g.room.First(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -336,7 +152,7 @@ func TestTheFirstAdministratorComesByALinkOnce(t *testing.T) {
 }
 
 func TestThePasswordIsAskedForAgain(t *testing.T) {
-	g := newGate(t, identity.Config{})
+	g := newDesk(t, identity.Config{})
 	g.account(t, "ada", good)
 	v := g.visitor()
 	v.get(t, "/.hauberk/confirm?to=/.hauberk/account").wants(t, "nobody", 303, "/.hauberk/sign-in?to=%2F.hauberk%2Faccount", "")
@@ -355,7 +171,7 @@ func TestThePasswordIsAskedForAgain(t *testing.T) {
 }
 
 func TestASessionIsEndedOnlySoonAfterThePassword(t *testing.T) {
-	g := newGate(t, identity.Config{})
+	g := newDesk(t, identity.Config{})
 	g.account(t, "ada", good)
 	g.age = 6 * time.Minute
 	v, there := g.visitor(), g.visitor()
@@ -374,7 +190,7 @@ func TestASessionIsEndedOnlySoonAfterThePassword(t *testing.T) {
 }
 
 func TestOnlyANavigationOfAWholeWindowGetsAPage(t *testing.T) {
-	g := newGate(t, identity.Config{})
+	g := newDesk(t, identity.Config{})
 	old := []string{"Sec-Fetch-Site:", "Sec-Fetch-Mode:", "Sec-Fetch-Dest:"}
 	with := func(lines ...string) []string { return append(old[:3:3], lines...) }
 	for _, c := range []struct {
@@ -421,7 +237,7 @@ func TestOnlyANavigationOfAWholeWindowGetsAPage(t *testing.T) {
 }
 
 func TestAFormIsBoundedAndSaysEachThingOnce(t *testing.T) {
-	g := newGate(t, identity.Config{})
+	g := newDesk(t, identity.Config{})
 	for _, c := range []struct {
 		body   string
 		status int
@@ -443,26 +259,32 @@ func TestAFormIsBoundedAndSaysEachThingOnce(t *testing.T) {
 }
 
 func TestThePagesKeepTheirOwnHeadersUnderEveryProfile(t *testing.T) {
-	g := newGate(t, identity.Config{})
+	for _, profile := range []string{"strict", "compat", "api"} {
+		keepsHeaders(t, newDeskUnder(t, identity.Config{}, profile), profile)
+	}
+}
+
+func keepsHeaders(t *testing.T, g *desk, profile string) {
+	t.Helper()
 	for path, status := range map[string]int{"/.hauberk/sign-in": 200, "/.hauberk/first": 403} {
 		a := g.visitor().get(t, path)
 		csp := a.Header["Content-Security-Policy"]
 		if a.StatusCode != status || len(csp) != 1 || !strings.HasPrefix(csp[0], "default-src 'none'; style-src 'sha256-") || !strings.Contains(csp[0], "form-action 'self'; frame-ancestors 'none'") {
-			t.Errorf("%s: got %d with the policies %q", path, a.StatusCode, csp)
+			t.Errorf("%s, %s: got %d with the policies %q", profile, path, a.StatusCode, csp)
 		}
 		for name, want := range map[string]string{
 			"Cache-Control": "no-store", "X-Frame-Options": "DENY", "Referrer-Policy": "same-origin", "Cross-Origin-Opener-Policy": "same-origin",
 			"X-Content-Type-Options": "nosniff", "Content-Security-Policy-Report-Only": "",
 		} {
 			if got := a.Header.Get(name); got != want {
-				t.Errorf("%s: got %s %q, want %q", path, name, got, want)
+				t.Errorf("%s, %s: got %s %q, want %q", profile, path, name, got, want)
 			}
 		}
 	}
 }
 
 func TestASignInLeadsNowhereElse(t *testing.T) {
-	g := newGate(t, identity.Config{})
+	g := newDesk(t, identity.Config{})
 	g.account(t, "ada", good)
 	for _, to := range []string{
 		"//evil.example", `/\evil.example`, `\\evil.example`, "https://evil.example/", "https:evil.example", "javascript:alert(1)", "/\t/evil.example",
@@ -473,7 +295,7 @@ func TestASignInLeadsNowhereElse(t *testing.T) {
 }
 
 func TestAServiceWorkerRulesItsFolderOnly(t *testing.T) {
-	g := newGate(t, identity.Config{ServiceWorkers: []string{"/app/worker.js"}})
+	g := newDesk(t, identity.Config{ServiceWorkers: []string{"/app/worker.js"}})
 	g.app = func(w http.ResponseWriter, r *http.Request) { w.Header().Set("Service-Worker-Allowed", "/") }
 	for path, want := range map[string]string{"/files/worker.js": "", "/app/worker.js": "/", "/app/worker.js/x": ""} {
 		a := g.visitor().ask(t, "GET", path, "", "Service-Worker: script", "Sec-Fetch-Dest: serviceworker", "Sec-Fetch-Mode: same-origin")
@@ -497,7 +319,7 @@ func TestALogoIsShownInThePagesAndIsNothingElse(t *testing.T) {
 	if err := os.WriteFile(file, []byte(`<svg xmlns="http://www.w3.org/2000/svg"/>`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	g := newGate(t, identity.Config{Logo: file, Service: "Shop"})
+	g := newDesk(t, identity.Config{Logo: file, Service: "Shop"})
 	g.visitor().get(t, "/.hauberk/sign-in").wants(t, "the page", 200, "", `<img src="/.hauberk/logo" alt=""><span>Shop</span>`)
 	shown := g.visitor().ask(t, "GET", "/.hauberk/logo", "", "Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image")
 	shown.wants(t, "the logo", 200, "", "<svg")
@@ -506,7 +328,7 @@ func TestALogoIsShownInThePagesAndIsNothingElse(t *testing.T) {
 	}
 	g.visitor().get(t, "/.hauberk/logo").wants(t, "as a page", 403, "", "")
 	g.visitor().ask(t, "GET", "/.hauberk/logo", "", "Sec-Fetch-Dest: image", "Sec-Fetch-Site: cross-site").wants(t, "elsewhere", 403, "", "")
-	newGate(t, identity.Config{}).visitor().ask(t, "GET", "/.hauberk/logo", "", "Sec-Fetch-Dest: image").wants(t, "none", 404, "", "")
+	newDesk(t, identity.Config{}).visitor().ask(t, "GET", "/.hauberk/logo", "", "Sec-Fetch-Dest: image").wants(t, "none", 404, "", "")
 }
 
 func TestEveryMistakeOfTheLookIsToldWithItsKey(t *testing.T) {
