@@ -189,7 +189,7 @@ func (r *Room) addUser(ctx context.Context, q wish) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.note(ctx, changed.Noted("%s: added, roles %q", made.ID, made.Roles))
+	r.note(ctx, about(made.ID, "added, roles %q", made.Roles))
 	return rowOf(made), nil
 }
 

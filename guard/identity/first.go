@@ -168,7 +168,7 @@ func (r *Room) firstUse(ctx context.Context, c password.Client, token, name, giv
 	if err != nil {
 		return nil, err
 	}
-	r.note(ctx, changed.Noted("%s: made as the first administrator", a.ID))
+	r.note(ctx, about(a.ID, "made as the first administrator"))
 	return a, nil
 }
 

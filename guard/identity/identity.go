@@ -178,7 +178,7 @@ func (r *Room) readLists() error {
 
 // alarm tells of an account that somebody guesses at.
 func (r *Room) alarm(name string, failures int) {
-	r.record(guessing.Noted("%d wrong passwords in a row for account %s", failures, account.PasswordID(name)))
+	r.record(attached(guessing.Noted("%d wrong passwords in a row", failures), account.PasswordID(name)))
 }
 
 // Succeed goes on where the room of the configuration before was: with its

@@ -129,7 +129,7 @@ func (r *Room) arrive(ctx context.Context, p *oidc.Provider, id oidc.Identity) (
 		a, err = r.book.Add(ctx, want)
 		if !errors.Is(err, account.ErrExists) {
 			if err == nil {
-				r.note(ctx, changed.Noted("%s: made at the first sign-in by %s", a.ID, p.Name))
+				r.note(ctx, about(a.ID, "made at the first sign-in by %s", p.Name))
 			}
 			return a, err
 		}
@@ -156,7 +156,7 @@ func (r *Room) arrive(ctx context.Context, p *oidc.Provider, id oidc.Identity) (
 		return nil
 	})
 	if err == nil && !slices.Equal(a.Roles, made.Roles) {
-		r.note(ctx, changed.Noted("%s: roles set to %q by %s", made.ID, made.Roles, p.Name))
+		r.note(ctx, about(made.ID, "roles set to %q by %s", made.Roles, p.Name))
 	}
 	return made, err
 }

@@ -49,7 +49,7 @@ func (r *Room) verify(req *http.Request, name, given string) (*account.Account, 
 		return nil, crowded.Deny("%w", err).With("Retry-After", "10")
 	case errors.Is(err, password.ErrPepper) || errors.Is(err, password.ErrRecord):
 		// Who asks must not learn that the name is somebody's.
-		e := signIn.Noted("account %s: %v", id, err)
+		e := attached(signIn.Noted("%v", err), id)
 		e.Verdict = guard.Failed
 		x.Emit(e)
 	case err != nil:
@@ -178,16 +178,27 @@ func (r *Room) change(ctx context.Context, id, what string, but *string, edit fu
 	if err != nil {
 		return nil, err
 	}
-	r.note(ctx, changed.Noted("%s: %s", a.ID, what))
+	r.note(ctx, about(a.ID, "%s", what))
 	if but != nil && r.o.Sessions.EndAll != nil {
 		if _, err := r.o.Sessions.EndAll(ctx, a.ID, *but); err != nil {
 			// They hold no longer all the same: their epoch is over.
-			e := changed.Noted("%s: sessions are ended, but not cleared away: %v", a.ID, err)
+			e := about(a.ID, "sessions are ended, but not cleared away: %v", err)
 			e.Verdict = guard.Failed
 			r.note(ctx, e)
 		}
 	}
 	return a, nil
+}
+
+// about is an event about an account. Its ID is the event's user: in a text it
+// would be masked as what looks like a secret.
+func about(id, format string, args ...any) guard.Event {
+	return attached(changed.Noted(format, args...), id)
+}
+
+func attached(e guard.Event, id string) guard.Event {
+	e.User = id
+	return e
 }
 
 // note journals an event, with the request where there is one.

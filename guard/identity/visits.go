@@ -98,7 +98,7 @@ func (r *Room) endSessions(ctx context.Context, q wish) (any, error) {
 		}
 		if was {
 			ended = 1
-			r.note(ctx, changed.Noted("%s: one session ended by an administrator", id))
+			r.note(ctx, about(id, "one session ended by an administrator"))
 		}
 	}
 	if ended == 0 {
