@@ -78,7 +78,7 @@ func mistaken() (hauberk.Config, []string) {
 	return c, []string{
 		"listen: ", "http: ", "monitor.listen: ", "headers.profile: ", "harden.fields: ", "csrf.trusted_origins[0]: ", "csrf.trusted_origins[1]: ",
 		"https.min_tls: ", "https.port: ",
-		"sites[0].hosts[0]: ", "sites[0].to: ", "sites[0].access: ", "sites[0].method_override: ", "sites[0].routing: ",
+		"sites[0].hosts[0]: ", "sites[0].to: ", "sites[0].access.by: ", "sites[0].method_override: ", "sites[0].routing: ",
 		"sites[0].headers.profile: ", "sites[0].harden.methods[0]: ", "sites[0].csrf.trusted_origins[0]: ",
 		"sites[0].routes[0].on: ", "sites[0].routes[1].to: ", "sites[0].routes[2].on: ",
 		"sites[0].routes[1].headers.profile: ", "sites[0].routes[1].harden.methods[0]: ", "sites[0].routes[1].csrf.trusted_origins[0]: ",
@@ -156,7 +156,7 @@ func TestLoadIsStrict(t *testing.T) {
 		"a room not built":      {"audit: {}\n", "audit: unknown key"},
 		"written twice":         {"log: json\nlog: text\n", "is written twice"},
 		"a bad value":           {"log: loud\n", "hauberk.yaml:1:6: log: "},
-		"access of a room":      {"sites:\n  - access: rules\n", "sites[0].access: "},
+		"access of a room":      {"sites:\n  - access: rules\n", "sites[0].access.by: "},
 		"a bad size":            {"harden: {headers: 16}\nmonitor: {size: many}\n", "monitor.size: "},
 		"an anchor":             {"log: &a json\n", "hauberk.yaml:1:"},
 		"two mistakes":          {"x: 1\ny: 2\n", "hauberk.yaml:2:1: y: "},

@@ -110,7 +110,7 @@ func build(c Config, s *store.Store, u use) (*Chain, error) {
 	ch.fault = stand(j, top.Fault, fault.New)
 	ch.harden = stand(j, top.Harden, func(h harden.Config) (*harden.Room, error) { return harden.New(h, ch.events.record) })
 	ch.harden.Own(headers.ReportPath)
-	ch.harden.Own(identity.PagePaths()...)
+	ch.harden.Own(c.Identity.Paths()...)
 	ch.https = stand(j, top.HTTPS, func(h https.Config) (*https.Room, error) {
 		return https.New(h, https.Options{
 			Hosts: ch.sites.tlsNames(), Dir: c.State, Record: ch.events.record, Trial: u.trial,

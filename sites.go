@@ -121,9 +121,6 @@ func (s *sites) addSite(c *Config, i int) []error {
 // words validates the keys of a site that take one of a few words.
 func (in *Site) words(at string) []error {
 	var errs []error
-	if by := in.Access.By; by != "" && by != "app" {
-		errs = append(errs, fmt.Errorf("%s.access: %q is not known: want \"app\", or a list of rules", at, by))
-	}
 	if in.Access.By == "" && len(in.Access.Rules) == 0 && in.Access.Policies == "" {
 		errs = append(errs, fmt.Errorf("%s.access: missing: say who may do what: \"app\", the app decides, or a list of rules: [{on: /, allow: signed-in}]", at))
 	}

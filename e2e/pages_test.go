@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
+	"hauberk.dev"
 	"hauberk.dev/guard"
 	"hauberk.dev/guard/headers"
 	look "hauberk.dev/guard/identity/pages"
@@ -211,4 +213,76 @@ func TestTheKeyboardReachesEverythingInTheOrderOfThePage(t *testing.T) {
 			t.Errorf("%s: got the focus on %q, want %q", page, eval[string](b, t, `document.activeElement.id`), want)
 		}
 	}
+}
+
+// TestAPersonUsesThePagesWithoutScripts signs in, changes the password, ends
+// another session and signs out, in a browser that runs no script at all; then
+// a page of the app with a hole in it tries what it can.
+func TestAPersonUsesThePagesWithoutScripts(t *testing.T) {
+	config, _, err := hauberk.Parse("config", []byte("sites:\n  - hosts: [localhost]\n    access: app\n    headers: compat\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Logger = slog.New(slog.DiscardHandler)
+	chain, err := hauberk.New(config, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := httptest.NewServer(chain.Protect(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		fmt.Fprintf(w, "<!doctype html><title>app</title><p>the app at %s", r.URL.Path)
+	})))
+	defer s.Close()
+	at := strings.Replace(s.URL, "127.0.0.1", "localhost", 1)
+	add := httptest.NewRequest("POST", "/users/add", strings.NewReader(fmt.Sprintf(`{"user": "ada", "password": %q}`, secret("ada"))))
+	add.Header.Set("Content-Type", "application/json")
+	made := httptest.NewRecorder()
+	if chain.Admin().ServeHTTP(made, add); made.Code >= 300 {
+		t.Fatalf("add an account: %d %s", made.Code, made.Body)
+	}
+	here, there := browse(t, bareDoor(strings.TrimPrefix(at, "http://"))), browse(t, bareDoor(strings.TrimPrefix(at, "http://")))
+	enter := func(b *browser, to, password string) {
+		b.do(t, chromedp.Navigate(at+"/.hauberk/sign-in?to="+to), chromedp.SendKeys(chromedp.CSS("#name"), "ada"),
+			chromedp.SendKeys(chromedp.CSS("#password"), password), chromedp.KeyEvent("\r"))
+	}
+	for _, b := range []*browser{here, there} {
+		b.do(t, chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
+			_, err := cdp.Call(ctx, tab, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+			return err
+		}))
+		enter(b, "/basket", secret("ada"))
+		b.shows(t, "the app at /basket")
+	}
+	here.do(t, chromedp.Navigate(at+"/.hauberk/account"))
+	here.shows(t, "Chrome on Linux")
+	here.do(t, chromedp.Click(chromedp.CSS(".entry button")))
+	here.shows(t, "The session has ended.")
+	there.do(t, chromedp.Navigate(at+"/.hauberk/account"))
+	there.shows(t, "Sign in")
+	here.do(t, chromedp.SendKeys(chromedp.CSS("#password"), secret("ada")), chromedp.SendKeys(chromedp.CSS("#new"), secret("new ada")),
+		chromedp.SendKeys(chromedp.CSS("#again"), secret("new ada")), chromedp.KeyEvent("\r"))
+	here.shows(t, "Your password has been changed")
+	enter(there, "/", secret("ada"))
+	there.shows(t, "Name or password is wrong.")
+	there.shot(t, "flow-wrong")
+	here.shot(t, "flow-changed")
+
+	here.do(t, chromedp.Navigate(at+"/hole"), chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
+		_, err := cdp.Call(ctx, tab, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{})
+		return err
+	}))
+	for what, script := range map[string]string{
+		"a fetch":  `fetch("/.hauberk/account").then(r => r.status === 403 ? "refused" : r.status + "")`,
+		"a frame":  `new Promise(done => { const f = document.createElement("iframe"); f.src = "/.hauberk/account"; f.onload = () => done(f.contentDocument && f.contentDocument.querySelector("#sessions") ? "read" : "refused"); document.body.append(f) })`,
+		"a POST":   `fetch("/.hauberk/account/sessions", {method: "POST", headers: {"Content-Type": "application/x-www-form-urlencoded"}, body: "others=all"}).then(r => r.status === 403 ? "refused" : r.status + "")`,
+		"a worker": `navigator.serviceWorker.register("/.hauberk/sign-in").then(() => "registered", () => "refused")`,
+	} {
+		if got := eval[string](here, t, script); got != "refused" {
+			t.Errorf("%s of a page of the app: got %q, want it refused", what, got)
+		}
+	}
+	here.do(t, chromedp.Navigate(at+"/.hauberk/sign-out"), chromedp.Click(chromedp.CSS("main button")))
+	here.shows(t, "You are signed out")
+	here.do(t, chromedp.Navigate(at+"/.hauberk/account"))
+	here.shows(t, "Sign in")
 }

@@ -17,6 +17,7 @@ import (
 	"hauberk.dev/guard/https"
 	"hauberk.dev/guard/monitor"
 	"hauberk.dev/guard/ratelimit"
+	"hauberk.dev/guard/session"
 )
 
 // section is the config of a room.
@@ -56,6 +57,13 @@ var weakened = map[string]struct {
 
 	"csrf.trusted_origins": {csrf.Config{TrustedOrigins: []string{"https://a.test"}}, `trusted_origins: "https://a.test" may send requests`, nil},
 	"csrf.json":            {nil, "", csrf.Config{JSON: true}},
+
+	"session.idle":            {session.Config{Idle: 2 * time.Hour}, "idle: 2h (default 1h)", session.Config{Idle: time.Minute}},
+	"session.absolute":        {session.Config{Absolute: 48 * time.Hour}, "absolute: 48h (default 24h)", session.Config{Absolute: time.Hour}},
+	"session.strict_idle":     {session.Config{StrictIdle: time.Hour}, "strict_idle: 1h (default 15m)", session.Config{StrictIdle: 5 * time.Minute}},
+	"session.strict_absolute": {session.Config{StrictAbsolute: 24 * time.Hour}, "strict_absolute: 24h (default 12h)", session.Config{StrictAbsolute: time.Hour}},
+	"session.per_user":        {session.Config{PerUser: 50}, "per_user: 50 (default 10)", session.Config{PerUser: 1}},
+	"session.vault":           {session.Config{Vault: "off"}, "vault: off", session.Config{Vault: "on"}},
 
 	"fault.leaks": {nil, "", fault.Config{Leaks: "refuse"}},
 	"fault.hold":  {fault.Config{Hold: 1}, "hold: 1B (default 32KiB)", fault.Config{Hold: guard.MiB}},

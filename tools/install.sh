@@ -17,6 +17,7 @@ want chromium chromium
 want certutil libnss3-tools
 want nginx "nginx libnginx-mod-stream"
 want testssl testssl.sh
+want argon2 argon2
 want systemd-analyze systemd
 want ip iproute2
 if [ -n "$need" ]; then
@@ -28,7 +29,7 @@ if [ -n "$need" ]; then
 		echo "missing, and not installed for want of root or apt-get:$need" >&2
 	fi
 fi
-for dir in examples/express e2e/observatory e2e/vault; do
+for dir in examples/express e2e/observatory e2e/vault npm/express; do
 	if command -v npm >/dev/null 2>&1; then
 		./tools/npm.sh "$dir"
 	fi

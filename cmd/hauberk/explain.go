@@ -2,6 +2,7 @@ package main
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -207,7 +208,7 @@ func heading(page, id string) string {
 
 func explainKey(v voice, key, doc string) error {
 	v.line("%s: %s", v.bold(key), doc)
-	if above, nested := aboveSite(key); nested && strings.Contains(above, ".") {
+	if above, nested := aboveSite(key); nested && strings.Contains(above, ".") && slices.Contains(settings.Keys(hauberk.Config{}), above) {
 		v.line("  default   as in the level above, at last what %s says", above)
 		key = above
 	} else {

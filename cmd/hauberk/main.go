@@ -77,7 +77,7 @@ func rootCommand() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(wrongFlag)
 	root.AddCommand(demoCommand(), serveCommand(), reloadCommand(), checkCommand(), explainCommand(), initCommand(),
-		logCommand(), backupCommand(), restoreCommand(), trustCommand(), cspCommand(), schemaCommand(), versionCommand())
+		logCommand(), usersCommand(), sessionsCommand(), passwordsCommand(), backupCommand(), restoreCommand(), trustCommand(), cspCommand(), schemaCommand(), versionCommand(), policyCommand())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	for _, c := range root.Commands() {

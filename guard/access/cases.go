@@ -104,8 +104,10 @@ func method(s string) (string, error) {
 }
 
 func target(s string) error {
-	u, err := url.Parse(s)
-	if err != nil || !strings.HasPrefix(s, "/") && (u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+	if strings.HasPrefix(s, "/") {
+		return nil
+	}
+	if u, err := url.Parse(s); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return fmt.Errorf("%q is neither a path nor a URL", s)
 	}
 	return nil

@@ -127,14 +127,29 @@ func (r *Room) Routes(name string) []Reach {
 
 func path(on string) string { return on[strings.IndexByte(on, ' ')+1:] }
 
-// governs returns the number of the narrowest rule that holds a pattern whole.
+// governs returns the number of the rule for a pattern, as the root finds it for
+// a request: the narrowest path wins, and within it the entry that names the
+// method, or one that names none.
 func (s *site) governs(in pattern) int {
-	best, found := -1, pattern{}
+	anyMethod := func(p pattern) pattern { p.method = ""; return p }
+	at, best := anyMethod(in), -1
+	var path pattern
 	for i, rule := range s.rules {
 		p := readPattern(rule.On)
-		if p.holds(in) && (best < 0 || found.holds(p)) {
-			best, found = i, p
+		whole := anyMethod(p)
+		if !whole.holds(at) || best >= 0 && !path.holds(whole) {
+			continue
 		}
+		same := best >= 0 && whole.holds(path)
+		if !same {
+			path, best = whole, len(s.rules) // a narrower path: its entries alone count
+		}
+		if p.method == in.method || p.method == "" && best == len(s.rules) {
+			best = i
+		}
+	}
+	if best == len(s.rules) {
+		return -1
 	}
 	return best
 }
@@ -164,7 +179,7 @@ func (s *site) whom(p *policy.Policy, rule int) string {
 			who += " of tenant {" + t + "}"
 		}
 		if f := s.rules[rule].Fresh; f > 0 {
-			who += ", signed in within " + f.String()
+			who += ", signed in within " + short(f)
 		}
 		return who
 	}

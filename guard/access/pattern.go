@@ -19,6 +19,9 @@ func readPattern(text string) pattern {
 	if !found {
 		method, path = "", text
 	}
+	if method == "HEAD" {
+		method = "GET"
+	}
 	p := pattern{text: text, method: method}
 	path, exact := strings.CutSuffix(strings.TrimSpace(path), "/{$}")
 	p.rest = !exact && strings.HasSuffix(path, "/")

@@ -164,7 +164,19 @@ func (rule Rule) narrower() []clause {
 	}
 	if rule.Fresh != 0 {
 		limit := strconv.FormatInt(int64(rule.Fresh/time.Second), 10)
-		all = append(all, clause{"context has authAge && context.authAge <= " + limit, "a sign-in of the last " + rule.Fresh.String()})
+		all = append(all, clause{"context has authAge && context.authAge <= " + limit, "a sign-in of the last " + short(rule.Fresh)})
 	}
 	return all
+}
+
+// short writes a duration as it stands in a config: "5m", not "5m0s".
+func short(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }

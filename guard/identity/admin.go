@@ -65,6 +65,7 @@ func rowOf(a *account.Account) row {
 //	GET  /users?after=ID
 //	GET  /sessions?user=NAME&after=ID
 //	POST /sessions/end        {user, id} or {user, all}
+//	GET  /jwks.json           the public keys of the assertion
 //	POST /passwords/import    the list, a password or a SHA-1 a line
 //
 // A user is a name, or an ID as GET /users has it.
@@ -95,6 +96,7 @@ func (r *Room) Admin() http.Handler {
 		reply(w, req, got, err)
 	})
 	mux.HandleFunc("POST /passwords/import", r.importPasswords)
+	mux.Handle("/jwks.json", r.JWKS())
 	mux.HandleFunc("/", func(w http.ResponseWriter, req *http.Request) {
 		guard.Refuse(w, req, administration.Deny("there is no %s %q here", req.Method, req.URL.Path).WithStatus(http.StatusNotFound))
 	})

@@ -10,21 +10,12 @@ import (
 	"hauberk.dev/guard/identity/password"
 )
 
-// maxService is how long the name of a service is that fits on a page.
-const maxService = 80
-
-// check returns all that is wrong in c, but for the lists, which their own
-// packages judge.
+// check returns all that is wrong in c, but for the lists and the look of the
+// pages, which their own packages judge.
 func (c Config) check() []error {
 	var errs []error
 	fail := func(key, format string, args ...any) {
 		errs = append(errs, fmt.Errorf("identity."+key+": "+format, args...))
-	}
-	if len(c.Service) > maxService || strings.ContainsFunc(c.Service, unicode.IsControl) {
-		fail("service", "want at most %d bytes and no control characters", maxService)
-	}
-	if c.Host != "" && !hostName(c.Host) {
-		fail("host", "%q is not a host's name", c.Host)
 	}
 	if c.Issuer != "" {
 		if u, err := url.Parse(c.Issuer); err != nil || u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
@@ -43,12 +34,6 @@ func (c Config) check() []error {
 		}
 	}
 	return errs
-}
-
-// hostName says whether s is a host's name without a port.
-func hostName(s string) bool {
-	return len(s) <= 253 && !strings.HasPrefix(s, ".") && !strings.HasSuffix(s, ".") &&
-		strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789.-") == ""
 }
 
 // Weakened says of every key in which c allows more than the default does, for

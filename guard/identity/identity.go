@@ -19,6 +19,7 @@ import (
 	"hauberk.dev/guard"
 	"hauberk.dev/guard/identity/account"
 	"hauberk.dev/guard/identity/assertion"
+	"hauberk.dev/guard/identity/oidc"
 	"hauberk.dev/guard/identity/pages"
 	"hauberk.dev/guard/identity/password"
 	"hauberk.dev/guard/identity/token"
@@ -46,15 +47,14 @@ type Config struct {
 	// ServiceWorkers are the paths of scripts of the app whose service workers
 	// may rule more than their folder.
 	ServiceWorkers []string `yaml:"service_workers"`
-	// Host is where the pages live; the default, "", is every site. A script
-	// hole in an app owns the app's origin, so a host of their own is safer.
-	Host string `yaml:"host"`
 	// Issuer is "iss" in what goes up. Default "https://" and the site's first host.
 	Issuer string `yaml:"issuer"`
 	// Audience is "aud" in what goes up. Default: where the route goes to.
 	Audience string `yaml:"audience"`
 	// Password says what a password must be.
 	Password Password `yaml:"password"`
+	// Providers lists the OpenID providers that people sign in with.
+	Providers []oidc.Config `yaml:"providers"`
 	// Tokens lists the issuers of bearer tokens that speak for somebody.
 	Tokens []token.Config `yaml:"tokens"`
 }
@@ -98,6 +98,9 @@ type Sessions struct {
 	End     func(ctx context.Context, user, id string) (bool, error)
 	EndAll  func(ctx context.Context, user, but string) (int, error)
 	EndOIDC func(ctx context.Context, issuer, sid, subject string) (int, error)
+	// Regrant gives the session of a request another id and another grant; its
+	// limits go on. nil: it begins anew.
+	Regrant func(*http.Request, guard.Grant) error
 }
 
 // Room is room identity.
@@ -109,12 +112,14 @@ type Room struct {
 	pages  *pages.Set
 	doors  []door      // providers, in the order of the config
 	worked atomic.Bool // a service worker has been told of
-	locks  *locks
-	lists  atomic.Pointer[[]*password.Filter]
-	tokens *token.Verifier // nil: no issuer is listed
-	keys   *assertion.Keys
-	signer *assertion.Signer
-	hold   *assertion.Hold
+
+	providers []*oidc.Provider // as doors
+	locks     *locks
+	lists     atomic.Pointer[[]*password.Filter]
+	tokens    *token.Verifier // nil: no issuer is listed
+	keys      *assertion.Keys
+	signer    *assertion.Signer
+	hold      *assertion.Hold
 }
 
 // New checks c and opens the room.
@@ -133,13 +138,14 @@ func New(c Config, o Options) (*Room, error) {
 		}})
 		errs = append(errs, err)
 	}
+	errs = append(errs, r.openProviders(nil))
 	if err := errors.Join(errs...); err != nil {
 		return nil, err // before a key is made
 	}
 	if err := r.open(); err != nil {
 		return nil, err
 	}
-	return r, nil
+	return r, r.openProviders(r.locks.seal[:])
 }
 
 // open reads what the state folder keeps.
@@ -194,7 +200,7 @@ func (r *Room) Principle() *guard.Principle {
 		Rules: []*guard.Rule{
 			signIn, signedIn, guessing, crowded, badToken, twoIdentities,
 			changed, administration, required, busy, brokenBody, keys,
-			navigation, badForm, nobody, stale, weakPassword, firstLink, worker,
+			navigation, badForm, nobody, stale, weakPassword, firstLink, worker, provider,
 		},
 		Run: r.run,
 	}

@@ -51,14 +51,27 @@ func (r *Room) remember(x *guard.Exchange, req *http.Request) error {
 		}
 		return err
 	}
-	if a.Rights() != g.Rights && r.o.Sessions.Begin != nil {
+	if alive, err := r.renewed(req, a, x.Session.ID()); err != nil || !alive {
+		return err
+	}
+	if a.Rights() != g.Rights {
 		// Who may do something else gets another id (ASVS 7.2.4).
 		g.Rights = a.Rights()
-		if err := r.o.Sessions.Begin(req, g); err != nil {
+		if err := r.regrant(req, g); err != nil {
 			return err
 		}
 	}
 	x.Subject = a.As(g)
+	return nil
+}
+
+func (r *Room) regrant(req *http.Request, g guard.Grant) error {
+	switch s := r.o.Sessions; {
+	case s.Regrant != nil:
+		return s.Regrant(req, g)
+	case s.Begin != nil:
+		return s.Begin(req, g)
+	}
 	return nil
 }
 

@@ -23,6 +23,7 @@ type locks struct {
 	hasher   *password.Hasher
 	throttle *password.Throttle
 	devices  *password.Devices
+	seal     [32]byte // of what providers' sign-ins leave in cookies and sessions
 }
 
 // secrets are the keys of the locks, in a file of their own: who steals the
@@ -30,6 +31,7 @@ type locks struct {
 type secrets struct {
 	Peppers []pepper `json:"peppers"`
 	Device  string   `json:"device"`
+	Seal    string   `json:"seal"`
 }
 
 type pepper struct {
@@ -58,11 +60,15 @@ func openLocks(dir string, alarm func(name string, failures int)) (*locks, error
 	if err := secret(&device, s.Device); err != nil {
 		return nil, fmt.Errorf("identity: the key of devices: %w", err)
 	}
-	hasher, err := password.New(peppers)
+	var seal [32]byte
+	if err := secret(&seal, s.Seal); err != nil {
+		return nil, fmt.Errorf("identity: the key of providers: %w", err)
+	}
+	hasher, err := password.New(peppers, 0)
 	if err != nil {
 		return nil, fmt.Errorf("identity: %w", err)
 	}
-	return &locks{hasher, password.NewThrottle(alarm), password.NewDevices(device)}, nil
+	return &locks{hasher, password.NewThrottle(alarm), password.NewDevices(device), seal}, nil
 }
 
 func secret(to *[32]byte, text string) error {
@@ -99,12 +105,13 @@ func keepSecrets(dir string) (secrets, error) {
 
 func newSecrets() secrets {
 	var id [4]byte
-	var key, device [32]byte
+	var key, device, seal [32]byte
 	rand.Read(id[:])
 	rand.Read(key[:])
 	rand.Read(device[:])
+	rand.Read(seal[:])
 	encode := base64.RawURLEncoding.EncodeToString
-	return secrets{[]pepper{{hex.EncodeToString(id[:]), encode(key[:])}}, encode(device[:])}
+	return secrets{[]pepper{{hex.EncodeToString(id[:]), encode(key[:])}}, encode(device[:]), encode(seal[:])}
 }
 
 func readSecrets(name string) (secrets, error) {

@@ -17,8 +17,8 @@ import (
 var worker = &guard.Rule{
 	ID: "identity.service-worker", Severity: guard.Medium, Status: http.StatusForbidden,
 	Title: "a service worker may not rule more than its folder",
-	Fix:   "list the script's path in identity.service_workers; identity.host takes the pages out of every worker's reach",
-	CWE:   668, ASVS: []string{"3.7.4"},
+	Fix:   "list the script's path in identity.service_workers",
+	CWE:   668, ASVS: []string{"3.5.4"},
 }
 
 // openPages reads the files of the look and draws the pages with it.
@@ -27,7 +27,7 @@ func openPages(c Config) (*pages.Set, error) {
 	texts, err2 := readSmall("texts", c.Texts, pages.MaxTexts)
 	set, err3 := pages.New(pages.Config{Name: c.Service, Logo: logo, Texts: texts, Accent: c.Accent, AccentDark: c.AccentDark})
 	var errs []error
-	for _, err := range []error{err1, err2, err3, listed(c.ServiceWorkers)} {
+	for _, err := range []error{err1, err2, err3, workerPaths(c.ServiceWorkers)} {
 		errs = append(errs, named(err)...)
 	}
 	return set, errors.Join(errs...)
@@ -70,8 +70,8 @@ func readSmall(key, name string, most int64) ([]byte, error) {
 	return data, nil
 }
 
-// listed checks the paths of service workers.
-func listed(paths []string) error {
+// workerPaths checks the paths of service workers.
+func workerPaths(paths []string) error {
 	var errs []error
 	for i, p := range paths {
 		if !strings.HasPrefix(p, "/") || path.Clean(p) != p || strings.HasPrefix(p, "/.hauberk") {

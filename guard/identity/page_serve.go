@@ -39,6 +39,8 @@ const (
 	sessionsPath = "/.hauberk/account/sessions"
 	firstPath    = "/.hauberk/first"
 	logoPath     = "/.hauberk/logo"
+	jwksPath     = "/.hauberk/jwks.json"
+	oidcPath     = "/.hauberk/oidc/"
 )
 
 // maxForm bounds the body of a form: two passwords of 256 characters, each of
@@ -60,7 +62,18 @@ type answer struct {
 
 // PagePaths are the paths at which Pages answers; the root keeps them for us.
 func PagePaths() []string {
-	return []string{signInPath, signOutPath, confirmPath, accountPath, passwordPath, sessionsPath, firstPath, logoPath}
+	return []string{signInPath, signOutPath, confirmPath, accountPath, passwordPath, sessionsPath, firstPath, logoPath, jwksPath}
+}
+
+// Paths are all at which Pages answers, those of the providers too; the root
+// keeps them for us.
+func (c Config) Paths() []string {
+	paths := PagePaths()
+	for _, p := range c.Providers {
+		at := oidcPath + p.Name
+		paths = append(paths, at, at+"/callback", at+"/logout")
+	}
+	return paths
 }
 
 // Pages answers at the paths of the pages, and leaves all else to next.
@@ -74,11 +87,24 @@ func (r *Room) Pages(next http.Handler) http.Handler {
 		sessionsPath: {post: r.postSessions},
 		firstPath:    {get: r.getFirst, post: r.postFirst},
 	}
+	for i := range r.providers {
+		d := r.doors[i]
+		at[d.path] = page{get: func(req *http.Request) (answer, error) { return r.startAt(i, req) }}
+		at[d.path+"/callback"] = page{get: func(req *http.Request) (answer, error) { return r.backFrom(i, req) }}
+	}
 	next = r.workers(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		path := asked(req)
 		if path == logoPath {
 			r.serveLogo(w, req)
+			return
+		}
+		if path == jwksPath {
+			r.JWKS().ServeHTTP(w, req)
+			return
+		}
+		if i := r.logoutAt(path); i >= 0 {
+			r.serveLogout(i, w, req)
 			return
 		}
 		if p, ours := at[path]; ours {

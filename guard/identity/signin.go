@@ -123,7 +123,7 @@ var reasons = map[password.Reason]string{
 
 // checkPassword returns a *Weak where a password cannot be the account's.
 func (r *Room) checkPassword(name, email, given string) error {
-	hosts := append([]string{r.c.Service, r.c.Host}, r.c.Password.Words...)
+	hosts := append([]string{r.c.Service}, r.c.Password.Words...)
 	p := password.Policy{Min: r.c.Password.Min, Lists: *r.lists.Load()}
 	if why := p.Check(given, password.About{Name: name, Email: email, Hosts: append(hosts, r.o.Hosts...)}); why != "" {
 		return &Weak{why}

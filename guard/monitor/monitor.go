@@ -93,6 +93,7 @@ type Room struct {
 	metrics *metrics
 	ready   atomic.Bool
 	running atomic.Bool
+	more    atomic.Pointer[http.Handler] // of Attach
 }
 
 // New returns the room of c.

@@ -133,6 +133,8 @@ func (m *Room) private(checkHost bool) http.Handler {
 	var h http.Handler = mux
 	if checkHost {
 		h = guard.Check(checkLoopback)(mux)
+	} else {
+		mux.HandleFunc("/", m.attached)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := &guard.Exchange{ID: newID(), Start: time.Now(), Route: &guard.Route{}, Sink: m.recordPrivate}
@@ -141,6 +143,19 @@ func (m *Room) private(checkHost bool) http.Handler {
 		}
 		h.ServeHTTP(w, r.WithContext(guard.With(r.Context(), x)))
 	})
+}
+
+// Attach has the socket in the state folder answer by h whatever room monitor
+// does not: who can open it owns the state. A listener on TCP never does. After
+// a reload another h takes its place.
+func (m *Room) Attach(h http.Handler) { m.more.Store(&h) }
+
+func (m *Room) attached(w http.ResponseWriter, r *http.Request) {
+	if h := m.more.Load(); h != nil {
+		(*h).ServeHTTP(w, r)
+		return
+	}
+	guard.Refuse(w, r, notReady.Deny("nothing answers %q yet", r.URL.Path))
 }
 
 // recordPrivate drops what a probe asks each second: it is no news.

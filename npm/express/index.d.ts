@@ -13,7 +13,7 @@ declare global {
     }
     interface Locals {
       /** The nonce for the scripts of this page; '' where the gate hands none. */
-      readonly cspNonce: string;
+      cspNonce: string;
     }
   }
 }

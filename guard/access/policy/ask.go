@@ -31,42 +31,67 @@ type scene struct {
 	*Node
 	ask       *Ask
 	principal cedar.EntityUID
-	entity    *cedar.Entity
+	entity    cedar.Entity
+	made      bool
+	reads     Fields // attributes that some policy names
 }
+
+// detail implements Query.Detail.
+func (s *scene) detail(reads Fields) { s.made, s.reads = s.made && s.reads == reads, reads }
 
 // Get implements cedar.EntityGetter.
 func (s *scene) Get(uid cedar.EntityUID) (cedar.Entity, bool) {
 	if uid != s.principal {
 		return s.Node.Get(uid)
 	}
-	if s.ask.Who == nil {
-		return cedar.Entity{UID: uid}, true
-	}
-	if s.entity == nil {
-		s.entity = s.ask.Who.entity(uid)
-	}
-	return *s.entity, true
-}
-
-func (w *Somebody) entity(uid cedar.EntityUID) *cedar.Entity {
-	attributes := cedar.RecordMap{
-		"id": cedar.String(w.ID), "issuer": cedar.String(w.Issuer), "token": cedar.Boolean(w.Token),
-		"roles": texts(w.Roles), "scopes": texts(w.Scopes), "amr": texts(w.Methods),
-	}
-	for key, value := range map[cedar.String]string{"email": w.Email, "tenant": w.Tenant, "name": w.Name} {
-		if value != "" {
-			attributes[key] = cedar.String(value)
+	if !s.made {
+		s.made, s.entity = true, cedar.Entity{UID: uid}
+		if w := s.ask.Who; w != nil {
+			s.entity.Parents = w.parents()
+			s.entity.Attributes = w.attributes(s.reads)
 		}
 	}
-	// A provider lets people choose their names: only an account's is its own.
-	if w.Issuer != "" || w.Token {
-		delete(attributes, "name")
-	}
+	return s.entity, true
+}
+
+func (w *Somebody) parents() cedar.EntityUIDSet {
 	roles := make([]cedar.EntityUID, len(w.Roles))
 	for i, r := range w.Roles {
 		roles[i] = cedar.NewEntityUID(RoleType, cedar.String(r))
 	}
-	return &cedar.Entity{UID: uid, Parents: cedar.NewEntityUIDSet(roles...), Attributes: cedar.NewRecord(attributes)}
+	return cedar.NewEntityUIDSet(roles...)
+}
+
+// attributes are those that somebody reads: to make them all would cost more
+// than the decision.
+func (w *Somebody) attributes(reads Fields) cedar.Record {
+	var all cedar.RecordMap
+	put := func(f Fields, v func() cedar.Value) {
+		if reads&f == 0 {
+			return
+		}
+		if all == nil {
+			all = cedar.RecordMap{}
+		}
+		all[f.name()] = v()
+	}
+	text := func(f Fields, s string, there bool) {
+		if there {
+			put(f, func() cedar.Value { return cedar.String(s) })
+		}
+	}
+	set := func(f Fields, list []string) { put(f, func() cedar.Value { return texts(list) }) }
+	text(fieldID, w.ID, true)
+	text(fieldIssuer, w.Issuer, true)
+	text(fieldEmail, w.Email, w.Email != "")
+	text(fieldTenant, w.Tenant, w.Tenant != "")
+	// A provider lets people choose their names: only an account's is its own.
+	text(fieldName, w.Name, w.Name != "" && w.Issuer == "" && !w.Token)
+	put(fieldToken, func() cedar.Value { return cedar.Boolean(w.Token) })
+	set(fieldRoles, w.Roles)
+	set(fieldScopes, w.Scopes)
+	set(fieldAMR, w.Methods)
+	return cedar.NewRecord(all)
 }
 
 func texts(list []string) cedar.Set {
@@ -98,23 +123,30 @@ func (n *Node) Query(a *Ask) *Query {
 		group = Read
 	}
 	q.Actions = []cedar.EntityUID{q.Action, group}
-	q.Context = a.context
+	q.Context, q.Detail = a.context, s.detail
 	return q
 }
 
-func (a *Ask) context() cedar.Record {
-	path := make(cedar.RecordMap, len(a.Path))
-	for name, value := range a.Path {
-		path[cedar.String(name)] = cedar.String(value)
+func (a *Ask) context(reads Fields) cedar.Record {
+	c := cedar.RecordMap{}
+	if reads&fieldMethod != 0 {
+		c["method"] = cedar.String(a.Method)
 	}
-	c := cedar.RecordMap{
-		"method": cedar.String(a.Method), "secure": cedar.Boolean(a.Secure), "path": cedar.NewRecord(path),
+	if reads&fieldSecure != 0 {
+		c["secure"] = cedar.Boolean(a.Secure)
 	}
-	if a.Client.IsValid() {
+	if reads&fieldClient != 0 && a.Client.IsValid() {
 		c["client"] = cedar.IPAddr(netip.PrefixFrom(a.Client, a.Client.BitLen()))
 	}
-	if a.Age >= 0 {
+	if reads&fieldAge != 0 && a.Age >= 0 {
 		c["authAge"] = cedar.Long(a.Age / time.Second)
+	}
+	if reads&fieldPath != 0 {
+		path := make(cedar.RecordMap, len(a.Path))
+		for name, value := range a.Path {
+			path[cedar.String(name)] = cedar.String(value)
+		}
+		c["path"] = cedar.NewRecord(path)
 	}
 	return cedar.NewRecord(c)
 }

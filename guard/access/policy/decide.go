@@ -54,7 +54,10 @@ type Query struct {
 	Actions  []cedar.EntityUID
 	Entities cedar.EntityGetter
 	// Context is asked once at most, and not where no policy reads it.
-	Context func() cedar.Record
+	Context func(Fields) cedar.Record
+	// Detail is told before a decision which attributes of the principal any
+	// policy reads; nil where Entities always has them all.
+	Detail func(Fields)
 }
 
 // Outcome is a decision with its reasons.
@@ -137,18 +140,25 @@ func (q *Query) action(e cedar.EntityUID) bool {
 	return false
 }
 
+func (q *Query) detail(reads Fields) {
+	if q.Detail != nil {
+		q.Detail(reads)
+	}
+}
+
 // Decide answers a query.
 func (s *Set) Decide(q *Query) Outcome {
 	r := cedar.Request{Principal: q.Principals[0], Action: q.Action, Resource: q.Target.uid}
 	c := candidates{q}
-	reads := false
+	var reads Fields
 	c.each(func(p *Policy) bool {
-		reads = p.context
-		return !reads
+		reads |= p.reads
+		return true
 	})
-	if reads {
-		r.Context = q.Context()
+	if reads&someContext != 0 {
+		r.Context = q.Context(reads)
 	}
+	q.detail(reads)
 	decision, why := cedar.Authorize(c, q.Entities, r)
 	out := Outcome{Allowed: decision == cedar.Allow && len(why.Errors) == 0}
 	for _, reason := range why.Reasons {

@@ -19,6 +19,7 @@ type Miss struct {
 // Misses lists the permits that a query would have had to meet, nearest first,
 // at most limit.
 func (s *Set) Misses(q *Query, limit int) []Miss {
+	q.detail(All)
 	var all []Miss
 	s.Permits(q, func(p *Policy) {
 		if needs := s.lacks(q, p); len(needs) > 0 {
@@ -51,7 +52,7 @@ func (s *Set) Permits(q *Query, f func(*Policy)) {
 
 // lacks says what of p does not hold.
 func (s *Set) lacks(q *Query, p *Policy) []string {
-	env := eval.Env{Principal: q.Principals[0], Action: q.Action, Resource: q.Target.uid, Entities: q.Entities, Context: q.Context()}
+	env := eval.Env{Principal: q.Principals[0], Action: q.Action, Resource: q.Target.uid, Entities: q.Entities, Context: q.Context(All)}
 	var needs []string
 	if need := q.scopeNeed(p.tree.Principal); need != "" {
 		needs = append(needs, need)

@@ -176,7 +176,7 @@ func (w *world) decide(r cedar.Request) policy.Outcome {
 	return w.set.Decide(&policy.Query{
 		Target: w.set.Target(r.Resource, w.entities), Principals: policy.Above(r.Principal, w.entities),
 		Action: r.Action, Actions: policy.Above(r.Action, w.entities), Entities: w.entities,
-		Context: func() cedar.Record { return r.Context },
+		Context: func(policy.Fields) cedar.Record { return r.Context },
 	})
 }
 

@@ -28,15 +28,14 @@ type Policy struct {
 	Permit bool
 	// Role is the role that its scope asks for, "" for none.
 	Role string
-	// Somebody says that it can never be met by nobody; Person that a bearer
-	// token cannot meet it, Token that a session cannot.
+	// Somebody says that who asks matters to it; Token that it wants a token.
 	Somebody, Token bool
 	// Needs says in words what each of its conditions asks for.
 	Needs []string
 
 	statement *cedar.Policy
 	tree      *ast.Policy
-	context   bool // a condition reads the context
+	reads     Fields // attributes that its conditions name
 }
 
 // Parse reads the policies of a file.
@@ -72,15 +71,40 @@ func read(s *cedar.Policy) *Policy {
 		p.Somebody = false
 	}
 	for _, c := range p.tree.Conditions {
-		ast.Inspect(ast.NewNode(c.Body), func(n ast.IsNode) bool {
-			v, ok := n.(ast.NodeTypeVariable)
-			p.context = p.context || ok && v.Name == "context"
-			p.Somebody = p.Somebody || ok && v.Name == "principal" && anyone
-			return true
-		})
+		p.Somebody = p.see(c.Body) && anyone || p.Somebody
 		p.Needs = append(p.Needs, text(c))
 	}
 	return p
+}
+
+// see notes what a condition reads, and says whether that is the principal.
+func (p *Policy) see(condition ast.IsNode) (principal bool) {
+	whole := 0 // the context, not one attribute of it
+	attribute := func(n ast.StrOpNode) {
+		p.reads |= fieldOf(n.Value)
+		if v, ok := n.Arg.(ast.NodeTypeVariable); ok && v.Name == "context" {
+			whole--
+		}
+	}
+	ast.Inspect(ast.NewNode(condition), func(n ast.IsNode) bool {
+		switch n := n.(type) {
+		case ast.NodeTypeVariable:
+			principal = principal || n.Name == "principal"
+			if n.Name == "context" {
+				p.reads |= someContext
+				whole++
+			}
+		case ast.NodeTypeAccess:
+			attribute(n.StrOpNode)
+		case ast.NodeTypeHas:
+			attribute(n.StrOpNode)
+		}
+		return true
+	})
+	if whole > 0 {
+		p.reads = All
+	}
+	return principal
 }
 
 // Text returns the policy as Cedar.

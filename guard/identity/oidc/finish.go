@@ -31,6 +31,9 @@ type Identity struct {
 	AMR      []string
 	ACR      string
 	AuthTime time.Time
+	// Fresh says that Again asked for it, and that the person did prove
+	// themselves since. Whether it is the same person is for the caller to see.
+	Fresh bool
 	// Refresh is what Keep takes once there is a session; nil for nothing.
 	Refresh []byte
 }
@@ -120,6 +123,7 @@ func (p *Provider) exchange(ctx context.Context, m *metadata, f *flow, code stri
 		return Identity{}, Stranger.because("no rule of allow holds for %q", c["sub"])
 	}
 	id := p.identity(c)
+	id.Fresh = f.Fresh
 	if p.Refresh && t.RefreshToken != "" {
 		id.Refresh, err = p.sealToken(kept{Token: t.RefreshToken, Subject: id.Subject, Due: due(t.Expiry)})
 	}

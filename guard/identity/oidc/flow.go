@@ -39,7 +39,6 @@ const (
 // that began it, so that an answer which another browser brings (a stolen
 // code, a sign-in planted on a victim) fits nothing.
 type flow struct {
-	Provider string `json:"p"`
 	State    string `json:"s"`
 	Nonce    string `json:"n"`
 	Verifier string `json:"v"`
@@ -72,7 +71,7 @@ func (p *Provider) begin(r *http.Request, to string, fresh bool) (string, []*htt
 	if err != nil {
 		return "", nil, err
 	}
-	f := flow{Provider: p.Name, State: secret(), Nonce: secret(), Verifier: oauth2.GenerateVerifier(),
+	f := flow{State: secret(), Nonce: secret(), Verifier: oauth2.GenerateVerifier(),
 		Redirect: redirect, To: local(to), Start: time.Now().Unix(), Fresh: fresh}
 	sealed, err := p.seal(&f)
 	if err != nil {
@@ -216,11 +215,9 @@ func (p *Provider) resume(ctx context.Context, r *http.Request, state string) (*
 	switch {
 	case !ok:
 		return nil, end, Flow.because("its cookie is not ours, or older than %s", lifetime)
-	case f.Provider != p.Name:
-		return nil, end, Mixup.because("began with provider %q", f.Provider)
 	case subtle.ConstantTimeCompare([]byte(f.State), []byte(state)) != 1:
 		return nil, end, Flow.because("the state is that of another sign-in")
-	case f.Redirect != redirect:
+	case f.Redirect != redirect: // another provider's, or another site's
 		return nil, end, Mixup.because("began for %q", f.Redirect)
 	case !p.states.first(state, f.start().Add(lifetime)):
 		return nil, end, Replay.because("this state has been used")

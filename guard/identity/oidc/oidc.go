@@ -176,6 +176,9 @@ func (p *Provider) oauth(ctx context.Context, m *metadata, redirect string) (con
 // EndSession returns where a browser goes to end its session at the provider
 // too (OpenID Connect RP-Initiated Logout), and false where it cannot.
 func (p *Provider) EndSession(ctx context.Context, back string) (string, bool) {
+	// A provider that is down must not keep anybody from signing out here.
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
 	m, err := p.about.Load(ctx)
 	if err != nil || m.end == "" {
 		return "", false

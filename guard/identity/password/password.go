@@ -25,7 +25,6 @@ import (
 	"runtime"
 	"unicode/utf8"
 
-	"golang.org/x/crypto/argon2"
 	"golang.org/x/text/unicode/norm"
 
 	"hauberk.dev/guard"
@@ -74,14 +73,17 @@ type Client struct {
 type Hasher struct {
 	peppers []Pepper
 	queue   *queue
-	dummy   record
+	crew    crew
+	dummy   string
 }
 
 var pepperID = regexp.MustCompile(`^[A-Za-z0-9]{1,16}$`)
 
 // New returns a Hasher. The first pepper is for new records, the others for
-// those that were made with them. It runs max(1, cores/2) hashes at a time.
-func New(peppers []Pepper) (*Hasher, error) {
+// those that were made with them. Up to workers hashes run at a time, on threads
+// of 19 MiB each that end when there is nothing to do; 0 means max(1, cores/2).
+// One Hasher should serve as long as the process: two have twice the threads.
+func New(peppers []Pepper, workers int) (*Hasher, error) {
 	if len(peppers) == 0 || len(peppers) > pepperMax {
 		return nil, fmt.Errorf("got %d peppers, want 1 to %d", len(peppers), pepperMax)
 	}
@@ -95,8 +97,11 @@ func New(peppers []Pepper) (*Hasher, error) {
 		}
 		seen[p.ID] = true
 	}
-	h := &Hasher{peppers: append([]Pepper(nil), peppers...), queue: newQueue(max(1, runtime.GOMAXPROCS(0)/2))}
-	h.dummy = h.fresh()
+	if workers < 1 {
+		workers = max(1, min(runtime.GOMAXPROCS(0), runtime.NumCPU())/2)
+	}
+	h := &Hasher{peppers: append([]Pepper(nil), peppers...), queue: newQueue(workers)}
+	h.dummy = h.fresh().String()
 	return h, nil
 }
 
@@ -167,20 +172,21 @@ func (h *Hasher) Verify(ctx context.Context, c Client, stored, password string) 
 	return ok, ok && h.stale(r), nil
 }
 
-// record returns what to compute for a stored string: the dummy for "", and for
-// what cannot be used, with the error to return once the work is done.
+// record returns what to compute for a stored string, and for what cannot be
+// used the dummy, with the error to return once the work is done. The dummy is
+// read like any other.
 func (h *Hasher) record(stored string) (record, error) {
 	if stored == "" {
-		return h.dummy, nil
+		stored = h.dummy
 	}
 	r, err := parse(stored)
+	if err == nil && h.pepper(r.pepper) == nil {
+		err = fmt.Errorf("pepper %q: %w", r.pepper, ErrPepper)
+	}
 	if err != nil {
-		return h.dummy, err
+		r, _ = parse(h.dummy)
 	}
-	if h.pepper(r.pepper) == nil {
-		return h.dummy, fmt.Errorf("pepper %q: %w", r.pepper, ErrPepper)
-	}
-	return r, nil
+	return r, err
 }
 
 func (h *Hasher) pepper(id string) *Pepper {
@@ -202,7 +208,7 @@ func (h *Hasher) compute(ctx context.Context, c Client, r record, password strin
 		return nil, err
 	}
 	defer h.queue.leave()
-	sum := argon2.IDKey([]byte(Canonical(password)), r.salt, r.passes, r.memory, r.lanes, tagSize)
+	sum := h.crew.hash([]byte(Canonical(password)), r)
 	mac := hmac.New(sha256.New, h.pepper(r.pepper).Key[:])
 	mac.Write(sum)
 	return mac.Sum(nil), nil

@@ -17,9 +17,8 @@ const (
 	lastDelay  = time.Hour
 	// hundred consecutive failures close an account to the client that failed,
 	// and to nobody else.
-	hundred  = 100
-	closed   = 24 * time.Hour
-	maxDelay = closed
+	hundred = 100
+	closed  = 24 * time.Hour
 	// A client may fail sprayBurst times over all accounts, then once in
 	// sprayPace.
 	sprayBurst = 60
@@ -112,7 +111,7 @@ func (t *Throttle) Allow(name string, client netip.Addr, device string) (*Attemp
 	if s := streaks.look(a.key); s != nil && s.until.After(now) {
 		return nil, s.until.Sub(now)
 	}
-	if device == "" {
+	if device == "" && client.IsValid() { // behind a unix socket all have one address
 		if wait := t.pace(client, now); wait > 0 {
 			return nil, wait
 		}

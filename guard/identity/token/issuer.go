@@ -11,7 +11,9 @@ import (
 	"strings"
 	"time"
 
+	"hauberk.dev/guard"
 	"hauberk.dev/guard/identity/remote"
+	"hauberk.dev/internal/owner"
 )
 
 // Skew is how far an issuer's clock may be from ours.
@@ -39,6 +41,20 @@ type Config struct {
 	// Roles gives a role to the subjects of tokens for which the rule holds.
 	// Without it a token has no role, whatever stands in it.
 	Roles map[string]Match `yaml:"roles"`
+}
+
+// Weakened says of every key in which c allows more than the default does.
+func (c Config) Weakened() []string {
+	var weak []string
+	if slices.Contains(c.Types, "none") {
+		weak = guard.Each(weak, "types", []string{"none"}, "lets in tokens that do not say what they are for")
+	}
+	for _, at := range []string{c.Issuer, c.JWKS} {
+		if remote.Plain(at) && c.Keys == "" {
+			weak = guard.Each(weak, "issuer", []string{at}, "is asked for keys without TLS")
+		}
+	}
+	return weak
 }
 
 // issuer is a Config that was found right.
@@ -120,6 +136,14 @@ func bounded(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
+	// Who can write this file can be anybody.
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if err := owner.Only(name, info); err != nil {
+		return nil, err
+	}
 	data, err := io.ReadAll(io.LimitReader(f, remote.MaxBody+1))
 	if err == nil && len(data) > remote.MaxBody {
 		err = fmt.Errorf("%s: more than %d bytes", name, remote.MaxBody)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/big"
 	"slices"
 	"strings"
 
@@ -178,6 +179,9 @@ func material(c Claims, algorithms []string) (public any, own []string, err erro
 		if k.E < 3 || k.E%2 == 0 || k.N.Bit(0) == 0 {
 			return nil, nil, errors.New("RSA with a number that is not a key's")
 		}
+		if guessable(k.N) {
+			return nil, nil, errors.New("RSA of a generator whose keys are guessed (ROCA, CVE-2017-15361)")
+		}
 		return k, rsaOrder(algorithms), nil
 	}
 	return nil, nil, errors.New("is of no kind that we know")
@@ -216,4 +220,23 @@ func (k *Keys) of(j *JWS) ([]key, error) {
 		return nil, Algorithm.because("alg %q is not that of the key it names", j.Alg)
 	}
 	return nil, Key.because("no key %q for %s", j.Kid, j.Alg)
+}
+
+// guessable says whether n was made as the keys of ROCA were: modulo each of
+// some primes it is a power of 65537. One modulus of 2^27 is so by chance.
+func guessable(n *big.Int) bool {
+	for _, p := range []int64{3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109, 113, 127, 131, 137, 139, 149, 151, 157, 163, 167} {
+		rest := new(big.Int).Mod(n, big.NewInt(p)).Int64()
+		power := int64(1)
+		for range p {
+			if power == rest {
+				break
+			}
+			power = power * 65537 % p
+		}
+		if power != rest {
+			return false
+		}
+	}
+	return true
 }

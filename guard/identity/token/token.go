@@ -125,6 +125,12 @@ func (is *issuer) typed(j *JWS, c Claims) error {
 	if !slices.Contains(is.types, typ) {
 		return Type.because("typ %.64q", j.Type)
 	}
+	// A token that is bound to a key of its holder (RFC 7800; DPoP, mutual TLS)
+	// is worth nothing without that key: taken from anybody who has it, it
+	// would be the bearer token that its issuer did not want (RFC 9449, 7.1).
+	if _, there := c["cnf"]; there {
+		return Kind.because("it is bound to a key (cnf), which is not checked here")
+	}
 	if typ == "at+jwt" {
 		return nil
 	}

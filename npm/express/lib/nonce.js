@@ -20,13 +20,18 @@ function handNonce(req, res) {
     if (!res.headersSent) res.setHeader(field, value);
     return value;
   };
-  Object.defineProperty(res.locals, 'cspNonce', { get: use, configurable: true });
+  const written = Object.freeze({ toString: use, toJSON: use });
+  let said = written;
+  Object.defineProperty(res.locals, 'cspNonce', {
+    get: () => (said === written ? use() : said),
+    set: (own) => { said = own; }, // an app that makes nonces of its own goes on doing so
+    configurable: true,
+  });
   const { render } = res;
   if (typeof render !== 'function') return;
-  const written = Object.freeze({ toString: use, toJSON: use });
   res.render = function renderWithNonce(view, options, done) {
-    if (typeof options === 'function') return render.call(this, view, { cspNonce: written }, options);
-    return render.call(this, view, { cspNonce: written, ...options }, done);
+    if (typeof options === 'function') return render.call(this, view, { cspNonce: said }, options);
+    return render.call(this, view, { cspNonce: said, ...options }, done);
   };
 }
 

@@ -4,6 +4,7 @@
 // gate signs it.
 const assert = require('node:assert/strict');
 const crypto = require('node:crypto');
+const http2 = require('node:http2');
 const net = require('node:net');
 const { test } = require('node:test');
 const { hauberk } = require('@hauberk/express');
@@ -94,6 +95,8 @@ const refused = {
   'an empty subject': () => sign(get({ sub: '' })),
   'roles in one text': () => sign(get({ roles: 'admin' })),
   'roles that are no words': () => sign(get({ roles: [['admin']] })),
+  'an e-mail address that is no text': () => sign(get({ email: { toString: 'x' } })),
+  'a scope in a list': () => sign(get({ scope: ['notes:read'] })),
   'no time of sign-in': () => sign(without('auth_time')),
   'a subject said twice': () => sign(again('sub', 'u_eve')),
   'a subject said twice, once by escapes': () => sign(again('sub', 'u_eve').replace('"sub"', '"s\\u0075b"')),
@@ -236,6 +239,23 @@ for (const [name, express] of Object.entries(expresses)) {
     }
   });
 }
+
+test('HTTP/2, which frames bodies without a length, is not taken', async (t) => {
+  const gate = hauberk({ keys: file, issuer, audience });
+  const server = http2.createServer((req, res) => {
+    try {
+      gate(req, res, () => res.end('in'));
+    } catch (err) {
+      res.end(err.code);
+    }
+  });
+  await new Promise((resolve) => { server.listen(0, '127.0.0.1', resolve); });
+  const client = http2.connect(`http://127.0.0.1:${server.address().port}`);
+  t.after(() => { client.destroy(); server.close(); });
+  let got = '';
+  for await (const piece of client.request({ ':path': '/', 'hauberk-identity': sign(claims('GET', '/')) })) got += piece;
+  assert.equal(got, 'EHAUBERKMOUNT');
+});
 
 test('an option that is missing or wrong stops the start', () => {
   const right = { keys: file, issuer, audience };

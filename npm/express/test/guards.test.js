@@ -1,11 +1,13 @@
 'use strict';
 
 const assert = require('node:assert/strict');
+const fs = require('node:fs');
 const http = require('node:http');
+const path = require('node:path');
 const { test } = require('node:test');
 const { WebSocket, WebSocketServer } = require('ws');
 const { hauberk, requireUser, requireRole, requireScope, requireFresh } = require('@hauberk/express');
-const { expresses, issuer, audience, file, now, claims, anonymous, sign, signAnonymous, listen, ask } = require('./gate.js');
+const { expresses, issuer, audience, dir, file, now, claims, anonymous, sign, signAnonymous, listen, ask } = require('./gate.js');
 
 const options = { keys: file, issuer, audience };
 const signed = (target, more, method = 'GET') => ({ 'hauberk-identity': sign(claims(method, target, undefined, more)) });
@@ -94,8 +96,8 @@ for (const [name, express] of Object.entries(expresses)) {
     const app = express();
     const nonce = 'abcdefghijklmnopqrstuvwx';
     app.use(hauberk(options));
-    app.engine('tpl', (path, locals, done) => done(null, path.includes('using') ? `${locals.title}${locals.cspNonce}` : `${locals.title}${JSON.stringify(Object.keys(locals.cspNonce))}`));
-    app.set('views', __dirname);
+    app.engine('tpl', (view, locals, done) => done(null, view.includes('using') ? `${locals.title}${locals.cspNonce}` : `${locals.title}${JSON.stringify(Object.keys(locals.cspNonce))}`));
+    app.set('views', dir);
     app.set('view engine', 'tpl');
     app.get('/used', (req, res) => res.send(res.locals.cspNonce));
     app.get('/unused', (req, res) => res.send('x'));
@@ -103,10 +105,10 @@ for (const [name, express] of Object.entries(expresses)) {
     app.get('/template/bare', (req, res) => { res.locals.title = 't'; res.render('using'); });
     app.get('/template/call', (req, res) => { res.locals.title = 't'; res.render('using', (err, text) => res.send(err ?? text)); });
     app.get('/template/unused', (req, res) => res.render('idle', { title: '' }));
-    const fs = require('node:fs');
+    app.get('/own', (req, res) => { res.locals.cspNonce = 'own'; res.send(res.locals.cspNonce); });
+    app.get('/own/template', (req, res) => { res.locals.cspNonce = 'own'; res.locals.title = ''; res.render('using'); });
     for (const view of ['using', 'idle']) {
-      fs.writeFileSync(`${__dirname}/${view}.tpl`, '');
-      t.after(() => fs.rmSync(`${__dirname}/${view}.tpl`, { force: true }));
+      fs.writeFileSync(path.join(dir, `${view}.tpl`), '');
     }
     const port = await listen(t, app);
     const got = async (target, value = nonce) => {
@@ -117,6 +119,7 @@ for (const [name, express] of Object.entries(expresses)) {
     assert.deepEqual(await got('/unused'), ['x', undefined]);
     for (const target of ['/template', '/template/bare', '/template/call']) assert.deepEqual(await got(target), [`t${nonce}`, nonce], target);
     assert.equal((await got('/template/unused'))[1], undefined);
+    for (const target of ['/own', '/own/template']) assert.deepEqual(await got(target), ['own', undefined], target);
     for (const wrong of ['', 'short', `${nonce}x`, "abcdefghijklmnopqrstuv';", `${nonce}, ${nonce}`]) assert.deepEqual(await got('/used', wrong), ['', undefined], wrong);
     assert.deepEqual(await got('/template', ''), ['t', undefined]);
   });

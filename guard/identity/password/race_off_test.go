@@ -1,0 +1,6 @@
+//go:build !race
+
+package password_test
+
+// raced says that the race detector slows everything.
+const raced = false

@@ -1,0 +1,327 @@
+package identity
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"hauberk.dev/guard"
+	"hauberk.dev/guard/identity/account"
+	"hauberk.dev/guard/identity/oidc"
+	"hauberk.dev/guard/identity/pages"
+	"hauberk.dev/store"
+)
+
+var provider = &guard.Rule{
+	ID: "identity.provider", Severity: guard.Medium, Status: http.StatusForbidden,
+	Title: "this sign-in did not come to its end",
+	Fix:   "the detail says at which check; begin again at the sign-in page, and look at identity.providers where it fails each time",
+	CWE:   346, ASVS: []string{"10.1.2", "10.2.1", "10.2.2", "10.5.1", "10.5.2", "10.5.3"},
+}
+
+// openProviders makes the providers; without a key only to judge their settings.
+func (r *Room) openProviders(key []byte) error {
+	var errs []error
+	r.providers, r.doors = nil, nil
+	seen := map[string]bool{}
+	for i, c := range r.c.Providers {
+		at := fmt.Sprintf("identity.providers[%d]", i)
+		o := oidc.Options{Path: at, Key: key, Keeper: keeper{r}}
+		if seen[c.Name] {
+			errs = append(errs, fmt.Errorf("%s.name: %q is listed twice", at, c.Name))
+		}
+		seen[c.Name] = true
+		p, err := oidc.New(c, o)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		label := c.Title
+		if label == "" {
+			label = c.Name
+		}
+		r.providers = append(r.providers, p)
+		r.doors = append(r.doors, door{label: label, path: oidcPath + c.Name, issuer: c.Issuer})
+	}
+	return errors.Join(errs...)
+}
+
+// startAt sends a browser to a provider; one that is signed in, to prove it
+// anew.
+func (r *Room) startAt(i int, req *http.Request) (answer, error) {
+	p, to := r.providers[i], pages.Path(req.URL.Query().Get("to"))
+	begin := p.Start
+	if guard.From(req.Context()).Subject != nil {
+		begin = p.Again
+	}
+	at, cookies, err := begin(req, to)
+	if err != nil {
+		return answer{}, refusedBy(err)
+	}
+	return answer{to: at, cookies: cookies}, nil
+}
+
+// backFrom takes who comes back from a provider.
+func (r *Room) backFrom(i int, req *http.Request) (answer, error) {
+	p := r.providers[i]
+	id, to, end, err := p.Finish(req.Context(), req)
+	var ends []*http.Cookie
+	if end != nil {
+		ends = []*http.Cookie{end}
+	}
+	if err != nil {
+		return answer{cookies: ends}, refusedBy(err)
+	}
+	a, err := r.arrive(req.Context(), p, id)
+	if err != nil {
+		return answer{cookies: ends}, err
+	}
+	x := guard.From(req.Context())
+	if x.Subject != nil && x.Subject.ID != a.ID {
+		// Two people at one browser: the second must not go on in the vault of
+		// the first. Begin leaves it behind; the journal has who was there.
+		x.Emit(signedIn.Noted("%s takes the place of %s", a.ID, x.Subject.ID))
+	}
+	g := a.Grant(id.AMR, proved(id.AuthTime, time.Now()))
+	g.SID = id.SID
+	if err := r.o.Sessions.Begin(req, g); err != nil {
+		return answer{cookies: ends}, err
+	}
+	if x.Session != nil {
+		if err := p.Keep(req.Context(), x.Session.ID(), id.Refresh); err != nil {
+			return answer{cookies: ends}, err
+		}
+	}
+	e := signedIn.Noted("%s by %s", a.Name, p.Name)
+	e.User = a.ID
+	x.Emit(e)
+	return answer{to: to, cookies: ends}, nil
+}
+
+// proved is when a person proved who it is. A provider that does not say so may
+// have asked last week: then it is not fresh.
+func proved(at, now time.Time) time.Time {
+	if at.IsZero() || at.After(now) {
+		return now.Add(-fresh)
+	}
+	return at
+}
+
+// arrive makes the account of a person, or brings it up to date.
+func (r *Room) arrive(ctx context.Context, p *oidc.Provider, id oidc.Identity) (*account.Account, error) {
+	want := account.Account{Name: presentable(id), Issuer: id.Issuer, Subject: id.Subject, Roles: id.Roles}
+	if id.EmailVerified {
+		want.Email = id.Email
+	}
+	key := account.OIDCID(id.Issuer, id.Subject)
+	a, found, err := r.book.Fresh(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		a, err = r.book.Add(ctx, want)
+		if !errors.Is(err, account.ErrExists) {
+			if err == nil {
+				r.note(ctx, changed.Noted("%s: made at the first sign-in by %s", a.ID, p.Name))
+			}
+			return a, err
+		}
+		if a, found, err = r.book.Fresh(ctx, key); err != nil || !found {
+			return nil, joinUnknown(err)
+		}
+	}
+	if a.Disabled {
+		return nil, provider.Deny("account %s is disabled", a.ID)
+	}
+	// Roles are the provider's where a rule of it gives any, else the operator's.
+	roles := a.Roles
+	if len(p.Roles) > 0 {
+		roles = slices.Compact(slices.Sorted(slices.Values(want.Roles)))
+	}
+	if a.Name == want.Name && a.Email == want.Email && slices.Equal(a.Roles, roles) {
+		return a, nil
+	}
+	made, err := r.book.Change(ctx, key, func(now *account.Account) error {
+		if now.Disabled {
+			return provider.Deny("account %s is disabled", now.ID)
+		}
+		now.Name, now.Email, now.Roles = want.Name, want.Email, roles
+		return nil
+	})
+	if err == nil && !slices.Equal(a.Roles, made.Roles) {
+		r.note(ctx, changed.Noted("%s: roles set to %q by %s", made.ID, made.Roles, p.Name))
+	}
+	return made, err
+}
+
+// presentable is a name that an account may have: the provider's, or what is
+// left.
+func presentable(id oidc.Identity) string {
+	for _, name := range []string{strings.Join(strings.Fields(id.Name), " "), id.Email} {
+		if account.CheckName(name) == nil {
+			return name
+		}
+	}
+	return "someone"
+}
+
+// refusedBy makes a refusal of what a provider's sign-in failed at.
+func refusedBy(err error) error {
+	var e *oidc.Error
+	switch {
+	case !errors.As(err, &e):
+		return err
+	case e.Reason == oidc.Unavailable:
+		return provider.Deny("%w", err).WithStatus(http.StatusServiceUnavailable).With("Retry-After", "30")
+	}
+	return provider.Deny("%w", err)
+}
+
+// logoutAt is the provider whose back-channel logout has the path, -1 for none.
+func (r *Room) logoutAt(path string) int {
+	return slices.IndexFunc(r.doors, func(d door) bool { return path == d.path+"/logout" })
+}
+
+// serveLogout takes a back-channel logout: a provider says by a token, server to
+// server, that somebody is no longer signed in there (OpenID Connect
+// Back-Channel Logout 1.0, 2.5).
+func (r *Room) serveLogout(i int, w http.ResponseWriter, req *http.Request) {
+	if err := r.logout(i, req); err != nil {
+		guard.Refuse(w, req, err)
+		return
+	}
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Length", "0")
+	w.WriteHeader(http.StatusOK)
+}
+
+func (r *Room) logout(i int, req *http.Request) error {
+	if req.Method != http.MethodPost {
+		return badForm.Deny("method %q", req.Method).In("method").WithStatus(http.StatusMethodNotAllowed).With("Allow", http.MethodPost)
+	}
+	f, err := form(req)
+	if err != nil {
+		return err
+	}
+	e, err := r.providers[i].Logout(req.Context(), f)
+	if err != nil {
+		var d *guard.Denial
+		if err = refusedBy(err); errors.As(err, &d) && d.Code() < 500 {
+			d.Status = http.StatusBadRequest
+		}
+		return err
+	}
+	if r.o.Sessions.EndOIDC == nil {
+		return nil
+	}
+	n, err := r.o.Sessions.EndOIDC(req.Context(), e.Issuer, e.SID, e.Subject)
+	if err != nil {
+		return err
+	}
+	guard.From(req.Context()).Emit(changed.Noted("%s ended %d sessions", r.providers[i].Name, n))
+	return nil
+}
+
+// renewed says whether the provider of a session still vouches for it.
+func (r *Room) renewed(req *http.Request, a *account.Account, session string) (bool, error) {
+	if a.Issuer == "" {
+		return true, nil
+	}
+	for _, p := range r.providers {
+		if p.Issuer != a.Issuer || !p.Refresh {
+			continue
+		}
+		alive, err := p.Renew(req.Context(), session)
+		var e *oidc.Error
+		if alive && errors.As(err, &e) {
+			err = nil // it cannot be asked now; the session's own limits hold
+		}
+		if !alive {
+			guard.From(req.Context()).Emit(changed.Noted("%s no longer vouches for a session of %s: %v", p.Name, a.ID, err))
+			return false, nil
+		}
+		return true, err
+	}
+	return true, nil
+}
+
+// keeper keeps refresh tokens, which come sealed, beside the sessions.
+type keeper struct{ r *Room }
+
+const (
+	refreshPrefix = "identity/refresh/"
+	// refreshLife is longer than any session lives without being asked for.
+	refreshLife = 31 * 24 * time.Hour
+)
+
+// held is a refresh token with the user whose session it is.
+type held struct {
+	User   string `json:"user"`
+	Sealed []byte `json:"sealed"`
+}
+
+func refreshKey(session string) string { return refreshPrefix + url.PathEscape(session) }
+
+// Kept returns what was kept with a session.
+func (k keeper) Kept(ctx context.Context, session string) ([]byte, bool, error) {
+	h, found, err := k.get(ctx, session)
+	return h.Sealed, found, err
+}
+
+func (k keeper) get(ctx context.Context, session string) (held, bool, error) {
+	var h held
+	rec, found, err := k.r.o.Records.Get(ctx, refreshKey(session))
+	if err != nil || !found {
+		return h, false, err
+	}
+	d := json.NewDecoder(strings.NewReader(string(rec.Value)))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&h); err != nil {
+		return h, false, fmt.Errorf("refresh token of a session: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return h, false, errors.New("refresh token of a session: the record is longer than it")
+	}
+	return h, true, nil
+}
+
+// Keep keeps it.
+func (k keeper) Keep(ctx context.Context, session string, sealed []byte) error {
+	h, _, err := k.get(ctx, session)
+	if err != nil {
+		return err
+	}
+	if s := guard.From(ctx).Session; s != nil && h.User == "" {
+		g, _ := s.Grant()
+		h.User = g.User
+	}
+	h.Sealed = sealed
+	text, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	_, err = k.r.o.Records.Put(ctx, store.Record{
+		Key: refreshKey(session), Value: text, Version: store.Any, Expires: time.Now().Add(refreshLife),
+	})
+	return err
+}
+
+// End ends the session.
+func (k keeper) End(ctx context.Context, session string) error {
+	h, found, err := k.get(ctx, session)
+	if err != nil || !found {
+		return err
+	}
+	if k.r.o.Sessions.End != nil {
+		_, err = k.r.o.Sessions.End(ctx, h.User, session)
+	}
+	return errors.Join(err, k.r.o.Records.Delete(ctx, refreshKey(session), store.Any))
+}
