@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"hauberk.dev/guard/session"
+	"hauberk.dev/store"
 )
 
 // answering is an app that sets the cookies its query names: ?set=a=b;+HttpOnly
@@ -245,5 +246,25 @@ func TestASwitchOfProtocolsIsAnAnswerToo(t *testing.T) {
 	b.get("/", "Connection", "Upgrade", "Upgrade", "x")
 	if got := b.names(); !slices.Equal(got, []string{ours, "t"}) {
 		t.Errorf("got %q", got)
+	}
+}
+
+func TestAnotherInstanceKnowsWhatTheAppKeeps(t *testing.T) {
+	records := store.NewRecords()
+	vaultingOn(t, records, session.Config{}, answering()).visitor(t).get(setting("sess=1; HttpOnly"))
+	g := vaultingOn(t, records, session.Config{}, answering())
+	g.visitor(t).get("/", "Cookie", "sess=evil; a=1")
+	if got := g.up(); got != "a=1" {
+		t.Errorf("got %q, want a=1", got)
+	}
+	for i := range 70 {
+		g.visitor(t).get(setting(fmt.Sprintf("name%d=1; HttpOnly", i)))
+	}
+	rec, found, err := records.Get(t.Context(), "session-vaulted/app.test")
+	if err != nil || !found || strings.Count(string(rec.Value), `"`) > 2*64+2 {
+		t.Errorf("got %s (%v, %v), want 64 names at most", rec.Value, found, err)
+	}
+	if g.noted("session.vault-full") == 0 {
+		t.Error("no event said that there are too many names")
 	}
 }

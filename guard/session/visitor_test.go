@@ -31,7 +31,12 @@ type gate struct {
 
 func vaulting(t testing.TB, c session.Config, app http.Handler) *gate {
 	t.Helper()
-	room, err := session.New(c, session.Options{Records: store.NewRecords()})
+	return vaultingOn(t, store.NewRecords(), c, app)
+}
+
+func vaultingOn(t testing.TB, records store.Records, c session.Config, app http.Handler) *gate {
+	t.Helper()
+	room, err := session.New(c, session.Options{Records: records})
 	if err != nil {
 		t.Fatal(err)
 	}

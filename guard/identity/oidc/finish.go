@@ -27,7 +27,8 @@ type Identity struct {
 	Name, Email   string
 	EmailVerified bool
 	Groups, Roles []string
-	// AMR, ACR and AuthTime say how and when the person proved themselves there.
+	// AMR, ACR and AuthTime say how and when the person proved themselves
+	// there; AuthTime is zero where the provider does not say.
 	AMR      []string
 	ACR      string
 	AuthTime time.Time
@@ -304,9 +305,8 @@ func (p *Provider) identity(c token.Claims) Identity {
 	id.Groups, _ = c.Texts(groups)
 	id.AMR, _ = c.Texts("amr")
 	id.ACR, _ = c.Named("acr")
-	var ok bool
-	if id.AuthTime, ok = c.Moment("auth_time"); !ok {
-		id.AuthTime, _ = c.Moment("iat")
-	}
+	// iat is no stand-in for it: the provider may have asked the person last
+	// week and made the token now.
+	id.AuthTime, _ = c.Moment("auth_time")
 	return id
 }

@@ -219,8 +219,9 @@ func TestProvingOneselfAnewTakesANewProof(t *testing.T) {
 		p.claims = object{"auth_time": at}
 		p.mu.Unlock()
 		s.refuses(t, browser(), "/again/one", oidc.Token)
-		if _, _, err := s.visit(t, browser(), "/.hauberk/oidc/one"); err != nil {
-			t.Errorf("a first sign-in with auth_time %v: %v", at, err)
+		id, _, err := s.visit(t, browser(), "/.hauberk/oidc/one")
+		if err != nil || id.AuthTime.IsZero() != (at == nil) || time.Since(id.AuthTime) < 50*time.Minute || id.Fresh {
+			t.Errorf("a first sign-in with auth_time %v: got %s, fresh %t, %v", at, id.AuthTime, id.Fresh, err)
 		}
 	}
 }
