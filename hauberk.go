@@ -140,6 +140,7 @@ func build(c Config, s *store.Store, u use) (*Chain, error) {
 		})
 	})
 	ch.session.CheckBy(ch.identity.Valid)
+	ch.monitor.Attach(ch.identity.Admin())
 	rules := access.New() // not ch: who outlives the chain must not keep it
 	ch.access = rules
 	ch.session.StrictFor(func(r *http.Request) bool { return rules.AsksRole(guard.From(r.Context())) })

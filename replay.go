@@ -1,8 +1,10 @@
 package hauberk
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -101,7 +103,51 @@ func openStage(c attack.Case, gateway bool) (*stage, error) {
 		st.close()
 		return nil, err
 	}
+	if err := enrol(chain, c.Accounts); err != nil {
+		st.close()
+		return nil, err
+	}
 	return st, st.serve(chain.Server(inner), app, journal)
+}
+
+// enrol makes the accounts of a case, as an administrator does.
+func enrol(chain *Chain, accounts []attack.Account) error {
+	for _, a := range accounts {
+		text, err := json.Marshal(map[string]any{"user": a.Name, "password": attack.Password(a.Name), "roles": a.Roles})
+		if err != nil {
+			return err
+		}
+		r, err := http.NewRequest(http.MethodPost, "http://hauberk/users/add", bytes.NewReader(text))
+		if err != nil {
+			return err
+		}
+		r.Header.Set("Content-Type", "application/json")
+		done := &outcome{header: http.Header{}}
+		if chain.Admin().ServeHTTP(done, r); done.status != http.StatusOK {
+			return fmt.Errorf("account %q: %s", a.Name, done.body.String())
+		}
+	}
+	return nil
+}
+
+// outcome is an answer that nobody is sent.
+type outcome struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (o *outcome) Header() http.Header { return o.header }
+
+func (o *outcome) WriteHeader(status int) {
+	if o.status == 0 {
+		o.status = status
+	}
+}
+
+func (o *outcome) Write(p []byte) (int, error) {
+	o.WriteHeader(http.StatusOK)
+	return o.body.Write(p)
 }
 
 // serveApp puts the app on a socket of its own and returns its URL.

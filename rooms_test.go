@@ -108,6 +108,9 @@ func TestConfigYAMLNamesEveryKey(t *testing.T) {
 			}
 			section, ok := fieldTagged(reflect.TypeFor[hauberk.Config](), p.Name)
 			if !ok {
+				section, ok = fieldTagged(reflect.TypeFor[hauberk.Site](), p.Name)
+			}
+			if !ok {
 				t.Fatalf("Config has no section %s", p.Name)
 			}
 			for _, key := range keys(section) {
@@ -182,6 +185,12 @@ var elsewhere = map[string][2]string{
 	"https.certificate-expiry": {"guard/https/reload_test.go", "TestWhatEndsIsToldOnceADay"},
 	"https.hsts":               {"guard/https/ramp_test.go", "TestHSTSClimbsWithTheTimeOfService"},
 	"https.acme":               {"guard/https/pebble_test.go", "TestAnAuthorityThatIsDownLeavesTheOldCertificate"},
+	"session.store":            {"guard/session/faults_test.go", "TestAStoreThatDoesNotAnswerLetsNobodyPass"},
+	"session.too-many":         {"guard/session/session_test.go", "TestListsAndEndsTakeEffectOnTheNextRequest"},
+	"session.anonymous-flood":  {"guard/session/session_test.go", "TestAClientMakesABoundedNumberOfSessions"},
+	"session.ended":            {"guard/session/session_test.go", "TestListsAndEndsTakeEffectOnTheNextRequest"},
+	"identity.stale":           {"guard/identity/page_test.go", "TestASessionIsEndedOnlySoonAfterThePassword"},
+	"identity.first":           {"guard/identity/page_test.go", "TestTheFirstAdministratorComesByALinkOnce"},
 	"https.key-exposed":        {"guard/https/reload_test.go", "TestAKeyThatEverybodyCanReadIsTold"},
 }
 

@@ -96,6 +96,7 @@ func (c *Chain) succeed(old *Chain) {
 	c.ratelimit.Succeed(old.ratelimit)
 	c.session.Succeed(old.session)
 	c.identity.Succeed(old.identity)
+	c.monitor.Attach(c.identity.Admin())
 }
 
 // claim says whether the background work of the first chain is the server's;

@@ -32,7 +32,7 @@ const maxSocket = 100
 // run writes the events and serves the private listener until ctx is done. What
 // is queued then is written before it returns.
 func (m *Room) run(ctx context.Context) error {
-	l, err := m.listen()
+	open, err := m.listen()
 	if err != nil {
 		return err
 	}
@@ -42,11 +42,7 @@ func (m *Room) run(ctx context.Context) error {
 	folding.Go(func() { m.fold.every(folded) })
 	m.fold.begin()
 	m.running.Store(true)
-	if l != nil {
-		err = m.serve(ctx, l)
-	} else {
-		<-ctx.Done()
-	}
+	err = m.serveAll(ctx, open)
 	m.running.Store(false)
 	close(folded)
 	folding.Wait()
@@ -56,21 +52,60 @@ func (m *Room) run(ctx context.Context) error {
 	return err
 }
 
-// listen opens the private listener, nil where there is none.
-func (m *Room) listen() (net.Listener, error) {
+// serveAll serves the private listeners until ctx is done or one fails.
+func (m *Room) serveAll(ctx context.Context, open []net.Listener) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	errs := make(chan error, len(open))
+	for _, l := range open {
+		go func() {
+			err := m.serve(ctx, l)
+			if err != nil {
+				cancel()
+			}
+			errs <- err
+		}()
+	}
+	<-ctx.Done()
+	var all []error
+	for range open {
+		all = append(all, <-errs)
+	}
+	return errors.Join(all...)
+}
+
+// listen opens the private listeners: the address of the config, and the
+// socket in the state folder, by which its owner administers.
+func (m *Room) listen() ([]net.Listener, error) {
+	var open []net.Listener
 	if m.c.Listen != "" {
 		l, err := net.Listen("tcp", m.c.Listen)
 		if err != nil {
 			return nil, fmt.Errorf("monitor.listen: %w", err)
 		}
-		return l, nil
+		open = append(open, l)
 	}
+	l, err := m.socket()
+	if err != nil {
+		for _, l := range open {
+			l.Close()
+		}
+		return nil, err
+	}
+	if l != nil {
+		open = append(open, l)
+	}
+	return open, nil
+}
+
+// socket opens the socket in the state folder, nil where there is none.
+func (m *Room) socket() (net.Listener, error) {
 	if m.dir == "" {
 		return nil, nil
 	}
 	name := filepath.Join(m.dir, socketName)
 	if len(name) > maxSocket {
-		m.log.Warn("no private listener: the state folder's path is too long for a unix socket; set monitor.listen", "socket", name)
+		m.log.Warn("no private listener: the state folder's path is too long for a unix socket; a shorter one also lets accounts be administered while it runs", "socket", name)
 		return nil, nil
 	}
 	if err := os.MkdirAll(m.dir, 0o700); err != nil {
@@ -152,6 +187,12 @@ func (m *Room) Attach(h http.Handler) { m.more.Store(&h) }
 
 func (m *Room) attached(w http.ResponseWriter, r *http.Request) {
 	if h := m.more.Load(); h != nil {
+		// A list of passwords takes its time to come.
+		c := http.NewResponseController(w)
+		if err := errors.Join(c.SetReadDeadline(time.Time{}), c.SetWriteDeadline(time.Time{})); err != nil {
+			guard.Refuse(w, r, err)
+			return
+		}
 		(*h).ServeHTTP(w, r)
 		return
 	}
