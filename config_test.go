@@ -156,7 +156,7 @@ func TestLoadIsStrict(t *testing.T) {
 		"a room not built":      {"audit: {}\n", "audit: unknown key"},
 		"written twice":         {"log: json\nlog: text\n", "is written twice"},
 		"a bad value":           {"log: loud\n", "hauberk.yaml:1:6: log: "},
-		"access of a room":      {"sites:\n  - access: rules\n", "sites[0].access.by: "},
+		"access of a room":      {"sites:\n  - access: rules\n", "sites[0].access: "},
 		"a bad size":            {"harden: {headers: 16}\nmonitor: {size: many}\n", "monitor.size: "},
 		"an anchor":             {"log: &a json\n", "hauberk.yaml:1:"},
 		"two mistakes":          {"x: 1\ny: 2\n", "hauberk.yaml:2:1: y: "},

@@ -205,9 +205,9 @@ func Dialer(secure, clear string) func(context.Context, attack.Protocol, string)
 	}
 }
 
-// incident is what differs in each answer: ids of 128 bits, in hex, and those
-// of sessions.
-var incident = regexp.MustCompile(`[0-9a-f]{32}|hauberk=[0-9A-Za-z_-]{43}`)
+// incident is what differs in each answer: ids of 128 bits, in hex, those of
+// sessions, and the marks of devices.
+var incident = regexp.MustCompile(`[0-9a-f]{32}|hauberk(-device)?=[0-9A-Za-z_.-]{43,}`)
 
 // moment is what differs between two doors that are asked one after the other.
 var moment = regexp.MustCompile(`[0-9]+`)

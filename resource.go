@@ -66,9 +66,17 @@ func (g *guarded) name(p pattern, seen map[string]bool) error {
 // one rule as it stands and to another without its path parameters is refused.
 func (g *guarded) at(method, path string) (*guard.Resource, error) {
 	rule, second, values := g.rules.readings(method, path)
-	on, other, _ := g.all.readings(method, path)
+	on, other, more := g.all.readings(method, path)
 	if rule != second || on != other {
 		return nil, harden.Parameters(path, g.text(on), g.text(other))
+	}
+	for name, value := range more { // of a narrower route; a rule's own name wins
+		if _, own := values[name]; !own {
+			if values == nil {
+				values = map[string]string{}
+			}
+			values[name] = value
+		}
 	}
 	return &guard.Resource{Site: g.site, On: g.text(on), Rule: rule - 1, Values: values, Method: method}, nil
 }

@@ -114,7 +114,7 @@ func TestConfigYAMLNamesEveryKey(t *testing.T) {
 				t.Fatalf("Config has no section %s", p.Name)
 			}
 			for _, key := range keys(section) {
-				if !regexp.MustCompile(`(?m)^ +(# ?)?` + key + `:`).Match(src) {
+				if !regexp.MustCompile(`(?m)^ *(# *)?` + key + `:`).Match(src) {
 					t.Errorf("config.yaml does not name %s.%s", p.Name, key)
 				}
 			}
@@ -191,6 +191,8 @@ var elsewhere = map[string][2]string{
 	"session.ended":            {"guard/session/session_test.go", "TestListsAndEndsTakeEffectOnTheNextRequest"},
 	"identity.stale":           {"guard/identity/page_test.go", "TestASessionIsEndedOnlySoonAfterThePassword"},
 	"identity.first":           {"guard/identity/page_test.go", "TestTheFirstAdministratorComesByALinkOnce"},
+	"access.fresh":             {"guard/access/access_test.go", "TestAStaleSignInIsLedToConfirmation"},
+	"access.policy-error":      {"guard/access/policies_test.go", "TestAPolicyThatFailsRefuses"},
 	"https.key-exposed":        {"guard/https/reload_test.go", "TestAKeyThatEverybodyCanReadIsTold"},
 }
 

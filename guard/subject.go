@@ -81,7 +81,7 @@ type Resource struct {
 	// Rule is the number of the access rule that governs it, in the site's
 	// list, from 0; -1 for none.
 	Rule int
-	// Values are the {wildcards} of the governing rule's pattern.
+	// Values are the {wildcards} of the governing rule's pattern and of On.
 	Values map[string]string
 	// Method is the method that led here.
 	Method string
