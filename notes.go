@@ -20,6 +20,10 @@ func (c *Chain) Notes() []string {
 		who := "site " + strconv.Quote(c.sites.all[i].base.Site)
 		if s.Access.By == "app" {
 			notes = append(notes, who+": access: app — the app alone decides who may do what")
+		} else {
+			for _, line := range s.Access.Weakened() {
+				notes = append(notes, who+": access."+line)
+			}
 		}
 		if s.MethodOverride != "" {
 			notes = append(notes, fmt.Sprintf("%s: method_override: %s — a POST may name another method there", who, s.MethodOverride))
@@ -29,6 +33,7 @@ func (c *Chain) Notes() []string {
 		notes = append(notes, "trusted_proxies: "+who)
 	}
 	notes = append(notes, named("monitor", c.config.Monitor.Weakened())...)
+	notes = append(notes, named("identity", c.config.Identity.Weakened())...)
 	for n, s := range c.sites.sections {
 		var above []string
 		where := ""
@@ -72,7 +77,7 @@ func (s Sections) weakened() []string {
 	return slices.Concat(
 		named("headers", s.Headers.Weakened()), named("fault", s.Fault.Weakened()),
 		named("harden", s.Harden.Weakened()), named("https", s.HTTPS.Weakened()),
-		named("ratelimit", s.RateLimit.Weakened()), named("csrf", s.CSRF.Weakened()),
+		named("ratelimit", s.RateLimit.Weakened()), named("session", s.Session.Weakened()), named("csrf", s.CSRF.Weakened()),
 	)
 }
 

@@ -14,7 +14,7 @@ import (
 // sessionsOf hands room identity what it needs of room session.
 func sessionsOf(s *session.Room) identity.Sessions {
 	return identity.Sessions{
-		Begin: s.Begin, SignOut: s.SignOut, End: s.End, EndAll: s.EndAll, EndOIDC: s.EndOIDC,
+		Begin: s.Begin, Regrant: s.Regrant, SignOut: s.SignOut, End: s.End, EndAll: s.EndAll, EndOIDC: s.EndOIDC,
 		List: func(ctx context.Context, user string) ([]identity.Visit, error) {
 			list, err := s.List(ctx, user)
 			visits := make([]identity.Visit, len(list))

@@ -193,6 +193,12 @@ var elsewhere = map[string][2]string{
 	"identity.first":           {"guard/identity/page_test.go", "TestTheFirstAdministratorComesByALinkOnce"},
 	"access.fresh":             {"guard/access/access_test.go", "TestAStaleSignInIsLedToConfirmation"},
 	"access.policy-error":      {"guard/access/policies_test.go", "TestAPolicyThatFailsRefuses"},
+	"identity.account-changed": {"guard/identity/know_test.go", "TestASessionEndsOnTheNextRequestAfterWhatEndsIt"},
+	"identity.administration":  {"guard/identity/admin_test.go", "TestTheAdministrationSaysWhatIsWrongAndChangesNothing"},
+	"identity.required":        {"guard/identity/know_test.go", "TestHandlersAskForARoleAndForAFreshProof"},
+	"identity.busy":            {"guard/identity/assert_test.go", "TestBodiesThatWaitTakeNoMoreThanTheirRoom"},
+	"identity.broken-body":     {"guard/identity/assert_test.go", "TestAShorterBodyThanItsLengthIsRefused"},
+	"identity.signed-in":       {"guard/identity/page_test.go", "TestSomebodySignsInAndOut"},
 	"https.key-exposed":        {"guard/https/reload_test.go", "TestAKeyThatEverybodyCanReadIsTold"},
 }
 

@@ -60,6 +60,9 @@ func (r *Room) remember(x *guard.Exchange, req *http.Request) error {
 		if err := r.regrant(req, g); err != nil {
 			return err
 		}
+		if g, ok = x.Session.Grant(); !ok {
+			return nil // it ended meanwhile
+		}
 	}
 	x.Subject = a.As(g)
 	return nil

@@ -58,6 +58,28 @@ func (r *Room) Begin(req *http.Request, g guard.Grant) error {
 	return r.limit(req.Context(), g.User, stateOf(req).bound)
 }
 
+// Regrant gives the session of a request another id and g in place of its
+// grant; its limits go on. Where a parallel request was first, or the session
+// has ended meanwhile, nothing is left to do: Grant tells.
+func (r *Room) Regrant(req *http.Request, g guard.Grant) error {
+	s := stateOf(req)
+	if s == nil || s.mode != living || s.entry.version == 0 {
+		return nil
+	}
+	err := r.renew(req.Context(), s, how{}, func(n *content) bool {
+		n.Grant = &g
+		return true
+	})
+	switch {
+	case errors.Is(err, errGone):
+		s.nobody = true
+		return nil
+	case errors.Is(err, errMoved):
+		return nil
+	}
+	return err
+}
+
 // begin makes a session of its own: there was none, or its id was rotated away
 // a moment ago, by who also has it. Then only what that id could read before
 // comes along, never what the other has since.
