@@ -139,7 +139,12 @@ var oddTargets = []string{
 	"/a/../b", "/a/./b", "/a//b//", "/a|b", "/a^b`{c}", `/a"b`, `/a\b`, "/[a]", "/a+b?c+d", "/a%20b", "/%25", "/%252F", "/a%3Fb", "/a%23b", "/%00", "/%7F",
 	"/caf%C3%A9", "/caf%c3%a9", "/café", "/?q=é", "/?q=€&r=%E2%82%AC", "/?q=\xff", "/?q='<>`{}|^\\", "/?a=/../", "/?a=%zz", "/?a=%", "/?a=[b]&a=c", "/a:b", "/http://b", "/*",
 	"http://shop.example/a%2Fb?x;y", "http://shop.example", "http://shop.example?a=1", "HTTP://shop.example//x?", "/" + strings.Repeat("é", 500), "/?" + strings.Repeat("a=%2F&", 300),
+	"/" + strings.Repeat("a", 1023), "/" + strings.Repeat("a", 1024), "/?q=" + strings.Repeat("\xe9;", 600), longQuery,
 }
+
+// longQuery is of 7 KiB: beside a token that said it once more, Node would
+// refuse the head.
+var longQuery = "/search?q=" + strings.Repeat("abcdefg%20", 7<<10/10)
 
 // TestWhatTheGateSignsTheCompanionVerifies sends odd targets and all kinds of
 // bodies through the signer and the gateway to the companion in node.
@@ -173,6 +178,14 @@ func TestWhatTheGateSignsTheCompanionVerifies(t *testing.T) {
 			t.Errorf("got %d of %d targets to the app, want most of them", passed, len(oddTargets))
 		}
 		t.Logf("%d of %d targets reached the app", passed, len(oddTargets))
+	})
+
+	t.Run("a query of 7 KiB", func(t *testing.T) {
+		status, text := rawTarget(t, gate, longQuery)
+		var v verified
+		if err := json.Unmarshal([]byte(text), &v); err != nil || status != http.StatusOK || v.Target != longQuery || v.User == nil {
+			t.Errorf("got %d %.200s, want it verified as it was sent", status, text)
+		}
 	})
 
 	t.Run("who it is", func(t *testing.T) {

@@ -267,6 +267,8 @@ func FuzzClaims(f *testing.F) {
 	all := published(f, keys.JWKS())
 	f.Add("ada", `a"b\c`, "/x?y=\x00\u2028")
 	f.Add("\xff", "</script>", "")
+	f.Add("ada", "a", "/"+strings.Repeat("a", 1023))
+	f.Add("ada", "a", "/"+strings.Repeat("a", 1024))
 	f.Fuzz(func(t *testing.T, name, role, target string) {
 		subject := &guard.Subject{ID: "u_1", Name: name, Roles: []string{role, role}, Scopes: []string{role}, Since: time.Unix(5, 0)}
 		token, err := s.Sign(&assertion.Claims{Issuer: "https://i", Audience: "a", Subject: subject, Method: "GET", Target: target, Body: assertion.None})
@@ -275,8 +277,16 @@ func FuzzClaims(f *testing.F) {
 		}
 		_, claims := verify(t, token, all)
 		valid := func(s string) string { return strings.ToValidUTF8(s, "\ufffd") }
-		if valid(name) == name && claims["name"] != name || valid(target) == target && claims["htu"] != target || claims["sub"] != "u_1" {
-			t.Errorf("got %v, want name %q and htu %q", claims, name, target)
+		if valid(name) == name && claims["name"] != name || claims["sub"] != "u_1" {
+			t.Errorf("got %v, want name %q", claims, name)
+		}
+		sum := sha256.Sum256([]byte(target))
+		text, long := claims["htu"], claims["htu_s256"]
+		switch {
+		case len(target) > 1024 && (text != nil || long != base64.RawURLEncoding.EncodeToString(sum[:])):
+			t.Errorf("got htu %v and htu_s256 %v, want the digest of %q alone", text, long, target)
+		case len(target) <= 1024 && (long != nil || valid(target) == target && text != target):
+			t.Errorf("got htu %v and htu_s256 %v, want %q alone", text, long, target)
 		}
 		if r := claims["roles"].([]any); len(r) != 2 || valid(role) == role && r[0] != role {
 			t.Errorf("got roles %q, want %q twice", r, role)

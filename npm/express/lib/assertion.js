@@ -1,6 +1,6 @@
 'use strict';
 
-const { verify: verifySignature } = require('node:crypto');
+const { createHash, timingSafeEqual, verify: verifySignature } = require('node:crypto');
 const { decode, own, base64url } = require('./json.js');
 const { forged } = require('./refusal.js');
 
@@ -86,13 +86,23 @@ function checkTime(said, now) {
   if (said('nbf') !== undefined) throw forged('the assertion has a time that the gate does not write');
 }
 
-// checkTarget holds that the assertion was made for this very request. Node
-// reads the target as Latin-1, one letter a byte; the claim is in UTF-8.
+// checkTarget holds that the assertion was made for this very request. It says
+// the target by htu or, of a long one, its SHA-256 by htu_s256: one of both.
+// Node reads the target as Latin-1, one letter a byte; the claim is in UTF-8.
 function checkTarget(said, req) {
   if (said('htm') !== req.method) throw forged('the assertion is for another method');
-  const htu = text(said('htu'));
-  const same = htu !== undefined && /^[\0-\xff]*$/.test(req.url) && Buffer.from(htu, 'utf8').equals(Buffer.from(req.url, 'latin1'));
-  if (!same) throw forged('the assertion is for another path or query');
+  if (!/^[\0-\xff]*$/.test(req.url)) throw forged('the target is no text of bytes');
+  const wire = Buffer.from(req.url, 'latin1');
+  const [htu, sum] = [said('htu'), said('htu_s256')];
+  if ((htu === undefined) === (sum === undefined)) throw forged('the assertion says its target twice or not at all');
+  if (sum === undefined ? !sameText(htu, wire) : !sameSum(sum, wire)) throw forged('the assertion is for another path or query');
+}
+
+const sameText = (htu, wire) => typeof htu === 'string' && Buffer.from(htu, 'utf8').equals(wire);
+
+function sameSum(sum, wire) {
+  const digest = typeof sum === 'string' ? base64url(sum) : undefined;
+  return digest?.length === 32 && timingSafeEqual(createHash('sha256').update(wire).digest(), digest);
 }
 
 const text = (v) => (typeof v === 'string' ? v : undefined);

@@ -13,6 +13,7 @@ const { expresses, issuer, audience, file, b64, now, digest, key, newKey, claims
 const stranger = newKey('one');
 const unlisted = newKey('two');
 const get = (more) => claims('GET', '/account?id=7', undefined, more);
+const sum = (target) => crypto.createHash('sha256').update(target).digest('base64url');
 const header = (more) => ({ alg: 'ES256', typ: 'hauberk-id+jwt', kid: 'one', ...more });
 
 // letters puts other letters at the end of a part that stand for the same bytes.
@@ -88,6 +89,12 @@ const refused = {
   'the target in absolute form': () => sign(get({ htu: 'http://127.0.0.1:3000/account?id=7' })),
   'the path in another spelling': () => sign(get({ htu: '/%61ccount?id=7' })),
   'no target': () => sign(without('htu')),
+  'the target and its digest': () => sign(get({ htu_s256: sum('/account?id=7') })),
+  'the digest of another target': () => sign(get({ htu: undefined, htu_s256: sum('/account?id=8') })),
+  'a digest in another alphabet': () => sign(get({ htu: undefined, htu_s256: crypto.createHash('sha256').update('/account?id=7').digest('base64') })),
+  'half a digest': () => sign(get({ htu: undefined, htu_s256: sum('/account?id=7').slice(0, 22) })),
+  'a digest that is no text': () => sign(get({ htu: undefined, htu_s256: [sum('/account?id=7')] })),
+  'a digest of nothing': () => sign(get({ htu: undefined, htu_s256: '' })),
   'the digest of a body where there is none': () => sign(get({ body: digest('x') })),
   'a binding that is not known': () => sign(get({ body: 'md5:abc' })),
   'no word of the body': () => sign(without('body')),
@@ -141,6 +148,7 @@ for (const [name, express] of Object.entries(expresses)) {
       'nearly over': get({ iat: now() - 62, exp: now() - 2 }),
       'from a clock that is ahead': get({ iat: now() + 3, exp: now() + 60 }),
       'names alike in two objects': get({ more: { sub: 1, deep: [{ sub: 2 }, { sub: 3 }] } }),
+      'the target by its digest': JSON.stringify(get({ htu: undefined, htu_s256: sum('/account?id=7') })),
       'escapes and strange letters': JSON.stringify(get({ name: 'ä"\\:{}[]," ' })).replace('shop', '\\u0073hop'),
     };
     for (const [what, payload] of Object.entries(fine)) {
