@@ -136,7 +136,7 @@ func build(c Config, s *store.Store, u use) (*Chain, error) {
 	ch.identity = stand(j, &c.Identity, func(o identity.Config) (*identity.Room, error) {
 		return identity.New(o, identity.Options{
 			Records: records, Dir: c.State, Record: ch.events.record, Sessions: sessionsOf(ch.session),
-			Upstream: ch.sites.upstream, Hosts: ch.sites.hosts, URL: ch.sites.address(c.HTTPS.Port),
+			Upstream: ch.sites.upstream, Hosts: ch.sites.hosts, URL: ch.sites.address(c.HTTPS.Port), Serves: ch.sites.serves,
 		})
 	})
 	ch.session.CheckBy(ch.identity.Valid)

@@ -50,12 +50,16 @@ func (s *sites) upstream(n int) string {
 	return ""
 }
 
-// address is where a browser finds the first site.
+// address is where a browser finds the pages: at their own host or the first
+// site.
 func (s *sites) address(port int) string {
 	if len(s.all) == 0 {
 		return ""
 	}
 	at := "https://" + s.all[0].base.Site
+	if s.login != nil && s.login.base != nil {
+		at = "https://" + s.login.base.Site
+	}
 	if port != 0 && port != 443 {
 		at += ":" + strconv.Itoa(port)
 	}

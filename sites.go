@@ -49,6 +49,7 @@ type sites struct {
 	names     []string       // of route N, the same after a restart
 	hosts     []string
 	top       *guard.Route // before a site is known
+	login     *site        // that of identity.host, nil for none
 }
 
 func compileSites(c *Config) (*sites, error) {
@@ -60,6 +61,9 @@ func compileSites(c *Config) (*sites, error) {
 	var errs []error
 	for i := range c.Sites {
 		errs = append(errs, s.addSite(c, i)...)
+	}
+	if c.Identity.Host != "" {
+		errs = append(errs, s.addLogin(c.Identity.Host))
 	}
 	return s, errors.Join(errs...)
 }
@@ -116,6 +120,26 @@ func (s *sites) addSite(c *Config, i int) []error {
 		}
 	}
 	return errs
+}
+
+// addLogin makes the site of the pages' own host, which has no app. It is not
+// in all: nobody configures it.
+func (s *sites) addLogin(host string) error {
+	if !validName(host) {
+		return nil // room identity says so
+	}
+	s.login = &site{match: newMatcher(false)}
+	if err := s.addHost(host, s.login); err != nil {
+		return fmt.Errorf("identity.host: %w: the pages have it to themselves", err)
+	}
+	s.login.base = s.number("identity.host", host, "", "", s.sections[0], 0)
+	return nil
+}
+
+// serves says whether a host is that of an app.
+func (s *sites) serves(host string) bool {
+	st := s.find(host)
+	return st != nil && st != s.login
 }
 
 // words validates the keys of a site that take one of a few words.

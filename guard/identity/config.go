@@ -2,6 +2,7 @@ package identity
 
 import (
 	"fmt"
+	"net/netip"
 	"net/url"
 	"strings"
 	"unicode"
@@ -22,6 +23,9 @@ func (c Config) check() []error {
 			fail("issuer", "%q is not an https URL without query and fragment", c.Issuer)
 		}
 	}
+	if c.Host != "" && !hostable(c.Host) {
+		fail("host", "%q is not a host name in lower case, without scheme, port and wildcard, such as \"login.example.com\"", c.Host)
+	}
 	if len(c.Audience) > 256 || strings.ContainsFunc(c.Audience, unicode.IsControl) {
 		fail("audience", "want at most 256 bytes and no control characters")
 	}
@@ -34,6 +38,18 @@ func (c Config) check() []error {
 		}
 	}
 	return errs
+}
+
+// hostable says whether a name can be that of the pages: no address, since a
+// certificate and cookies are for names.
+func hostable(host string) bool {
+	for label := range strings.SplitSeq(host, ".") {
+		if strings.HasPrefix(label, "-") || strings.HasSuffix(label, "-") {
+			return false
+		}
+	}
+	_, err := netip.ParseAddr(host)
+	return err != nil && bare(host) && host == strings.ToLower(host) && !strings.ContainsAny(host, "[]_") && !strings.HasSuffix(host, ".")
 }
 
 // Weakened says of every key in which c allows more than the default does, for

@@ -47,6 +47,9 @@ type Config struct {
 	// ServiceWorkers are the paths of scripts of the app whose service workers
 	// may rule more than their folder.
 	ServiceWorkers []string `yaml:"service_workers"`
+	// Host is a host of their own for the pages, "login.example.com": a script
+	// hole in an app owns the origin of the app. No site names it.
+	Host string `yaml:"host"`
 	// Issuer is "iss" in what goes up. Default "https://" and the site's first host.
 	Issuer string `yaml:"issuer"`
 	// Audience is "aud" in what goes up. Default: where the route goes to.
@@ -82,6 +85,9 @@ type Options struct {
 	Upstream func(route int) string
 	// Hosts are those of the sites: no password is one of them.
 	Hosts []string
+	// Serves says whether a name, without port, is a host of a site of this
+	// gate; nil means that none is.
+	Serves func(host string) bool
 	// URL is where a browser reaches the pages of the first site, with scheme
 	// and port, for the link of the first administrator.
 	URL string
@@ -200,7 +206,7 @@ func (r *Room) Principle() *guard.Principle {
 		Rules: []*guard.Rule{
 			signIn, signedIn, guessing, crowded, badToken, twoIdentities,
 			changed, administration, required, busy, brokenBody, keys,
-			navigation, badForm, nobody, stale, weakPassword, firstLink, worker, provider,
+			navigation, badForm, nobody, stale, weakPassword, firstLink, worker, provider, handover, loginHost,
 		},
 		Run: r.run,
 	}

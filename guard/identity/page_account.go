@@ -102,7 +102,7 @@ func (r *Room) accountAgain(req *http.Request, a *account.Account, g guard.Grant
 		return err
 	}
 	v.Problem = p
-	return r.again(d, v)
+	return r.again(req, d, v)
 }
 
 // mistake says what is wrong with a new password, by the key of its text and

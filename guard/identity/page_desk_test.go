@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
@@ -19,6 +20,7 @@ import (
 	"hauberk.dev/guard/headers"
 	"hauberk.dev/guard/identity"
 	"hauberk.dev/guard/session"
+	"hauberk.dev/store"
 )
 
 // desk is an app behind the rooms that its pages meet, on a real socket.
@@ -30,6 +32,13 @@ type desk struct {
 	app    http.HandlerFunc
 	// age is how long ago everybody has signed in.
 	age time.Duration
+	// handler is all of it without the socket.
+	handler http.HandlerFunc
+}
+
+// served says which hosts are those of apps; login.test is the pages' own.
+func served(host string) bool {
+	return host == "own.test" || host == "two.test" || strings.HasSuffix(host, ".wild.test")
 }
 
 func newDesk(t testing.TB, c identity.Config) *desk {
@@ -38,6 +47,19 @@ func newDesk(t testing.TB, c identity.Config) *desk {
 }
 
 func newDeskUnder(t testing.TB, c identity.Config, profile string) *desk {
+	t.Helper()
+	return newInner(t, c, profile, store.NewRecords()).listening(t)
+}
+
+// listening puts a socket before the desk.
+func (g *desk) listening(t testing.TB) *desk {
+	g.Server = httptest.NewTLSServer(g.handler)
+	t.Cleanup(g.Close)
+	return g
+}
+
+// newInner is a desk without a socket.
+func newInner(t testing.TB, c identity.Config, profile string, records store.Records) *desk {
 	t.Helper()
 	s, err := session.New(session.Config{}, session.Options{})
 	if err != nil {
@@ -50,7 +72,7 @@ func newDeskUnder(t testing.TB, c identity.Config, profile string) *desk {
 		}
 		fmt.Fprintf(w, "%s sees %s", who, r.URL.RequestURI())
 	}}
-	g.room, err = identity.New(c, identity.Options{URL: "https://own.test", Sessions: identity.Sessions{
+	g.room, err = identity.New(c, identity.Options{URL: "https://own.test", Serves: served, Records: records, Sessions: identity.Sessions{
 		Begin: func(r *http.Request, grant guard.Grant) error {
 			grant.At = grant.At.Add(-g.age)
 			return s.Begin(r, grant)
@@ -80,11 +102,11 @@ func newDeskUnder(t testing.TB, c identity.Config, profile string) *desk {
 	var chain http.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.app(w, r) })
 	chain = g.room.Know(g.room.Pages(chain))
 	chain = h.Principle().Wrap(s.Load(forms.Principle().Wrap(chain)))
-	g.Server = httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		x := &guard.Exchange{Route: &guard.Route{}, Secure: true, Client: netip.MustParseAddr("203.0.113.7"), Sink: g.sink}
+	g.handler = func(w http.ResponseWriter, r *http.Request) {
+		site, _, _ := strings.Cut(r.Host, ":")
+		x := &guard.Exchange{Route: &guard.Route{Site: site}, Secure: true, Client: netip.MustParseAddr("203.0.113.7"), Sink: g.sink}
 		chain.ServeHTTP(w, r.WithContext(guard.With(r.Context(), x)))
-	}))
-	t.Cleanup(g.Close)
+	}
 	return g
 }
 
@@ -130,6 +152,13 @@ func (g *desk) visitor() *visitor {
 		panic(err)
 	}
 	v := &visitor{g: g, client: *g.Client()}
+	tr := v.client.Transport.(*http.Transport).Clone()
+	tr.TLSClientConfig.InsecureSkipVerify = true // every name is this server
+	tr.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, network, g.Listener.Addr().String())
+	}
+	v.client.Transport = tr
 	v.client.Jar = jar
 	v.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return v
@@ -145,7 +174,11 @@ type seen struct {
 // "Name: value", or "Name:" for none.
 func (v *visitor) ask(t testing.TB, method, path, body string, lines ...string) seen {
 	t.Helper()
-	r, err := http.NewRequest(method, v.g.URL+path, strings.NewReader(body))
+	from := v.g.URL
+	if at, err := url.Parse(path); err == nil && at.Scheme == "https" {
+		from, path = "https://"+at.Host, at.RequestURI()
+	}
+	r, err := http.NewRequest(method, from+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +190,7 @@ func (v *visitor) ask(t testing.TB, method, path, body string, lines ...string) 
 	}
 	if method == http.MethodPost {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		r.Header.Set("Origin", v.g.URL)
+		r.Header.Set("Origin", from)
 	}
 	for _, line := range lines {
 		name, value, _ := strings.Cut(line, ":")

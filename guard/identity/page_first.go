@@ -26,13 +26,13 @@ func (r *Room) getFirst(req *http.Request) (answer, error) {
 		return answer{}, err
 	}
 	if !open {
-		return answer{}, r.tooLate("no such link")
+		return answer{}, r.tooLate(req, "no such link")
 	}
 	return answer{view: pages.First{Token: token, Least: r.least()}}, nil
 }
 
-func (r *Room) tooLate(why string) error {
-	return r.again(firstLink.Deny("%s", why).In("query.token"), pages.Wrong{Key: "wrong.first", To: pages.Home, Link: "wrong.home"})
+func (r *Room) tooLate(req *http.Request, why string) error {
+	return r.again(req, firstLink.Deny("%s", why).In("query.token"), pages.Wrong{Key: "wrong.first", To: r.home(), Link: "wrong.home"})
 }
 
 // postFirst makes the first administrator and signs him in.
@@ -41,10 +41,10 @@ func (r *Room) postFirst(req *http.Request, f url.Values) (answer, error) {
 	if open, err := r.firstOpen(req.Context(), token); err != nil {
 		return answer{}, err
 	} else if !open {
-		return answer{}, r.tooLate("no such link")
+		return answer{}, r.tooLate(req, "no such link")
 	}
 	retry := func(key, field string) error {
-		return r.again(weakPassword.Deny("%s", key).In("body."+field),
+		return r.again(req, weakPassword.Deny("%s", key).In("body."+field),
 			pages.First{Token: token, Name: name, Least: r.least(), Problem: &pages.Problem{Key: key, Field: field}})
 	}
 	if _, err := account.Fold(name); err != nil {
@@ -58,7 +58,7 @@ func (r *Room) postFirst(req *http.Request, f url.Values) (answer, error) {
 	case errors.Is(err, account.ErrExists):
 		return answer{}, retry("problem.taken", "name")
 	case errors.Is(err, errFirst) || errors.Is(err, ErrAdministrator):
-		return answer{}, r.tooLate("another was faster")
+		return answer{}, r.tooLate(req, "another was faster")
 	case err != nil:
 		return answer{}, err
 	}

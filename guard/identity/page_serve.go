@@ -69,6 +69,9 @@ func PagePaths() []string {
 // keeps them for us.
 func (c Config) Paths() []string {
 	paths := PagePaths()
+	if c.Host != "" {
+		paths = append(paths, continuePath, sessionPath)
+	}
 	for _, p := range c.Providers {
 		at := oidcPath + p.Name
 		paths = append(paths, at, at+"/callback", at+"/logout")
@@ -76,8 +79,8 @@ func (c Config) Paths() []string {
 	return paths
 }
 
-// Pages answers at the paths of the pages, and leaves all else to next.
-func (r *Room) Pages(next http.Handler) http.Handler {
+// ownPages are those at which people and providers say who they are.
+func (r *Room) ownPages() map[string]page {
 	at := map[string]page{
 		signInPath:   {get: r.getSignIn, post: r.postSignIn},
 		signOutPath:  {get: r.getSignOut, post: r.postSignOut},
@@ -92,7 +95,16 @@ func (r *Room) Pages(next http.Handler) http.Handler {
 		at[d.path] = page{get: func(req *http.Request) (answer, error) { return r.startAt(i, req) }}
 		at[d.path+"/callback"] = page{get: func(req *http.Request) (answer, error) { return r.backFrom(i, req) }}
 	}
+	return at
+}
+
+// Pages answers at the paths of the pages, and leaves all else to next.
+func (r *Room) Pages(next http.Handler) http.Handler {
 	next = r.workers(next)
+	if r.c.Host != "" {
+		return r.hosted(next)
+	}
+	at := r.ownPages()
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		path := asked(req)
 		if path == logoPath {
@@ -140,6 +152,7 @@ func (r *Room) servePage(w http.ResponseWriter, req *http.Request, p page) {
 		h := w.Header()
 		h.Set("Location", a.to)
 		h.Set("Cache-Control", "no-store")
+		h.Set("Referrer-Policy", "no-referrer") // an address may hold a code
 		h.Set("Content-Length", "0")
 		w.WriteHeader(http.StatusSeeOther)
 	}
@@ -254,8 +267,9 @@ func (r *Room) show(w http.ResponseWriter, req *http.Request, v pages.View) erro
 	}
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Length", fmt.Sprint(len(html)))
-	h.Set("Content-Security-Policy", r.pages.CSP())
-	guard.From(req.Context()).Policy = r.pages.CSP()
+	csp := r.pages.CSP(r.beyond(req, v)...)
+	h.Set("Content-Security-Policy", csp)
+	guard.From(req.Context()).Policy = csp
 	w.WriteHeader(http.StatusOK)
 	io.WriteString(w, html)
 	return nil
@@ -276,12 +290,12 @@ func sealed(v pages.View) map[string]string {
 }
 
 // again refuses a form and shows it once more, with what was wrong about it.
-func (r *Room) again(d *guard.Denial, v pages.View) error {
+func (r *Room) again(req *http.Request, d *guard.Denial, v pages.View) error {
 	html, err := r.pages.HTML(v)
 	if err != nil {
 		return err
 	}
-	d.Page = &guard.Page{HTML: html, CSP: r.pages.CSP()}
+	d.Page = &guard.Page{HTML: html, CSP: r.pages.CSP(r.beyond(req, v)...)}
 	for name, value := range sealed(v) {
 		d.With(name, value)
 	}

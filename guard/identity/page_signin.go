@@ -33,7 +33,7 @@ const fresh = 5 * time.Minute
 
 // getSignIn asks for name and password.
 func (r *Room) getSignIn(req *http.Request) (answer, error) {
-	to := pages.Path(req.URL.Query().Get("to"))
+	to := r.way(req.URL.Query().Get("to"))
 	if s := guard.From(req.Context()).Subject; s != nil {
 		return answer{view: pages.SignedIn{To: to, Name: s.Name}}, nil
 	}
@@ -60,14 +60,14 @@ func (d door) to(path string) pages.Provider {
 // postSignIn signs in. A wrong password and an unknown name get the same
 // answer to the last byte but the name that was sent.
 func (r *Room) postSignIn(req *http.Request, f url.Values) (answer, error) {
-	to, name := pages.Path(f.Get("to")), f.Get("name")
+	to, name := r.way(f.Get("to")), f.Get("name")
 	a, err := r.verify(req, name, f.Get("password"))
 	if err != nil {
 		d, p := r.refusal(err, "problem.credentials", "")
 		if d == nil {
 			return answer{}, err
 		}
-		return answer{}, r.again(d, r.signInPage(to, name, p))
+		return answer{}, r.again(req, d, r.signInPage(to, name, p))
 	}
 	return r.enter(req, a, to)
 }
@@ -92,30 +92,46 @@ func (r *Room) refusal(err error, key, field string) (*guard.Denial, *pages.Prob
 // enter begins a session with the account. One that stood before gets another
 // id, so that who planted it knows nothing of this one (ASVS 7.2.4).
 func (r *Room) enter(req *http.Request, a *account.Account, to string) (answer, error) {
-	if err := r.o.Sessions.Begin(req, a.Grant([]string{"pwd"}, time.Now())); err != nil {
+	g := r.linked(req, a.Grant([]string{"pwd"}, time.Now()))
+	if err := r.o.Sessions.Begin(req, g); err != nil {
 		return answer{}, err
 	}
 	e := signedIn.Noted("%s by password", a.Name)
 	e.User = a.ID
 	guard.From(req.Context()).Emit(e)
-	return answer{to: to, cookies: []*http.Cookie{r.mark(req, a)}}, nil
+	at, err := r.lead(req, g, to)
+	return answer{to: at, cookies: []*http.Cookie{r.mark(req, a)}}, err
 }
 
 func (r *Room) getSignOut(req *http.Request) (answer, error) {
 	if s := guard.From(req.Context()).Subject; s != nil {
 		return answer{view: pages.SignOut{Name: s.Name}}, nil
 	}
-	return answer{view: pages.SignedOut{}}, nil
+	return answer{view: r.signedOut(req)}, nil
 }
 
-// postSignOut ends the session, also one in which nobody is signed in.
+func (r *Room) signedOut(req *http.Request) pages.SignedOut {
+	return pages.SignedOut{Homeless: r.c.Host != "" && r.atLogin(req)}
+}
+
+// postSignOut ends the session, also one in which nobody is signed in. Where
+// the pages have a host of their own, every session of the same sign-in ends
+// with it: that of the login host, and what was handed over from there.
 func (r *Room) postSignOut(req *http.Request, _ url.Values) (answer, error) {
-	if guard.From(req.Context()).Session != nil {
-		if err := r.o.Sessions.SignOut(req); err != nil {
+	s := guard.From(req.Context()).Session
+	if s == nil {
+		return answer{view: r.signedOut(req)}, nil
+	}
+	g, in := s.Grant()
+	if err := r.o.Sessions.SignOut(req); err != nil {
+		return answer{}, err
+	}
+	if in && r.c.Host != "" && g.SID != "" {
+		if _, err := r.o.Sessions.EndOIDC(req.Context(), g.Issuer, g.SID, ""); err != nil {
 			return answer{}, err
 		}
 	}
-	return answer{view: pages.SignedOut{}}, nil
+	return answer{view: r.signedOut(req)}, nil
 }
 
 // holder returns who is signed in, with the account and the grant; nobody is
@@ -152,7 +168,7 @@ func recently(g guard.Grant) error {
 // getConfirm asks for the password again, and a person of a provider to go
 // there again.
 func (r *Room) getConfirm(req *http.Request) (answer, error) {
-	to := pages.Path(req.URL.Query().Get("to"))
+	to := r.way(req.URL.Query().Get("to"))
 	a, _, err := r.holder(req, to)
 	if err != nil {
 		return answer{}, err
@@ -161,7 +177,10 @@ func (r *Room) getConfirm(req *http.Request) (answer, error) {
 }
 
 func (r *Room) confirmPage(a *account.Account, to string, p *pages.Problem) pages.Confirm {
-	v := pages.Confirm{To: to, Name: a.Name, Problem: p}
+	v := pages.Confirm{To: to, Name: a.Name, Problem: p, Back: to}
+	if r.c.Host != "" {
+		v.Back = accountPath // not into a hand-over that would ask again
+	}
 	for _, d := range r.doors {
 		if a.Issuer != "" && d.issuer == a.Issuer {
 			link := d.to(to)
@@ -173,7 +192,7 @@ func (r *Room) confirmPage(a *account.Account, to string, p *pages.Problem) page
 
 // postConfirm is a step up: the session begins anew, with the time of now.
 func (r *Room) postConfirm(req *http.Request, f url.Values) (answer, error) {
-	to := pages.Path(f.Get("to"))
+	to := r.way(f.Get("to"))
 	a, _, err := r.holder(req, to)
 	if err != nil {
 		return answer{}, err
@@ -183,7 +202,7 @@ func (r *Room) postConfirm(req *http.Request, f url.Values) (answer, error) {
 		if d == nil {
 			return answer{}, err
 		}
-		return answer{}, r.again(d, r.confirmPage(a, to, p))
+		return answer{}, r.again(req, d, r.confirmPage(a, to, p))
 	}
 	return r.enter(req, a, to)
 }

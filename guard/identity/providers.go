@@ -15,7 +15,6 @@ import (
 	"hauberk.dev/guard"
 	"hauberk.dev/guard/identity/account"
 	"hauberk.dev/guard/identity/oidc"
-	"hauberk.dev/guard/identity/pages"
 	"hauberk.dev/store"
 )
 
@@ -56,7 +55,7 @@ func (r *Room) openProviders(key []byte) error {
 // startAt sends a browser to a provider; one that is signed in, to prove it
 // anew.
 func (r *Room) startAt(i int, req *http.Request) (answer, error) {
-	p, to := r.providers[i], pages.Path(req.URL.Query().Get("to"))
+	p, to := r.providers[i], r.way(req.URL.Query().Get("to"))
 	begin := p.Start
 	if guard.From(req.Context()).Subject != nil {
 		begin = p.Again
@@ -91,19 +90,32 @@ func (r *Room) backFrom(i int, req *http.Request) (answer, error) {
 	}
 	g := a.Grant(id.AMR, proved(id.AuthTime, time.Now()))
 	g.SID = id.SID
+	g = r.linked(req, g)
 	if err := r.o.Sessions.Begin(req, g); err != nil {
 		return answer{cookies: ends}, err
 	}
 	if x.Session != nil {
-		if err := p.Keep(req.Context(), x.Session.ID(), id.Refresh); err != nil {
+		if err := p.Keep(req.Context(), r.vouched(g, x.Session.ID()), id.Refresh); err != nil {
 			return answer{cookies: ends}, err
 		}
 	}
 	e := signedIn.Noted("%s by %s", a.Name, p.Name)
 	e.User = a.ID
 	x.Emit(e)
-	return answer{to: to, cookies: ends}, nil
+	at, err := r.lead(req, g, to)
+	return answer{to: at, cookies: ends}, err
 }
+
+// vouched names what a provider vouches for: one session or, where the pages
+// have a host of their own, all of one sign-in.
+func (r *Room) vouched(g guard.Grant, session string) string {
+	if r.c.Host == "" || g.SID == "" {
+		return session
+	}
+	return signInPrefix + g.SID
+}
+
+const signInPrefix = "sign-in/"
 
 // proved is when a person proved who it is. A provider that does not say so may
 // have asked last week: then it is not fresh.
@@ -266,6 +278,8 @@ const (
 type held struct {
 	User   string `json:"user"`
 	Sealed []byte `json:"sealed"`
+	// Issuer is the provider, where it is kept for all sessions of a sign-in.
+	Issuer string `json:"issuer,omitempty"`
 }
 
 func refreshKey(session string) string { return refreshPrefix + url.PathEscape(session) }
@@ -301,7 +315,7 @@ func (k keeper) Keep(ctx context.Context, session string, sealed []byte) error {
 	}
 	if s := guard.From(ctx).Session; s != nil && h.User == "" {
 		g, _ := s.Grant()
-		h.User = g.User
+		h.User, h.Issuer = g.User, g.Issuer
 	}
 	h.Sealed = sealed
 	text, err := json.Marshal(h)
@@ -320,7 +334,9 @@ func (k keeper) End(ctx context.Context, session string) error {
 	if err != nil || !found {
 		return err
 	}
-	if k.r.o.Sessions.End != nil {
+	if sid, all := strings.CutPrefix(session, signInPrefix); all {
+		_, err = k.r.o.Sessions.EndOIDC(ctx, h.Issuer, sid, "")
+	} else if k.r.o.Sessions.End != nil {
 		_, err = k.r.o.Sessions.End(ctx, h.User, session)
 	}
 	return errors.Join(err, k.r.o.Records.Delete(ctx, refreshKey(session), store.Any))

@@ -9,7 +9,7 @@ type View interface {
 }
 
 // views lists every page once, for New to read.
-var views = []View{SignIn{}, SignedIn{}, SignOut{}, SignedOut{}, Confirm{}, Account{}, First{}, Wrong{}}
+var views = []View{SignIn{}, SignedIn{}, Continue{}, SignOut{}, SignedOut{}, Confirm{}, Account{}, First{}, Wrong{}}
 
 // Problem is what was wrong with a form.
 type Problem struct {
@@ -41,15 +41,23 @@ type SignIn struct {
 // SignedIn says that nothing is to be done.
 type SignedIn struct{ To, Name string }
 
+// Continue asks whether to go on to an app on another host.
+type Continue struct{ To, Name, Host string }
+
 // SignOut asks whether to.
 type SignOut struct{ Name string }
 
 // SignedOut says that it is done.
-type SignedOut struct{}
+type SignedOut struct {
+	// Homeless says that the host has no start page.
+	Homeless bool
+}
 
 // Confirm asks for the password again, or sends to the provider again.
 type Confirm struct {
 	To, Name string
+	// Back is where to go without; "" is To.
+	Back string
 	// Provider is who vouches for an account that has no password here.
 	Provider *Provider
 	Problem  *Problem
@@ -100,6 +108,7 @@ type Wrong struct {
 
 func (SignIn) page() string    { return "sign-in" }
 func (SignedIn) page() string  { return "signed-in" }
+func (Continue) page() string  { return "continue" }
 func (SignOut) page() string   { return "sign-out" }
 func (SignedOut) page() string { return "signed-out" }
 func (Confirm) page() string   { return "confirm" }
@@ -109,6 +118,7 @@ func (Wrong) page() string     { return "wrong" }
 
 func (v SignIn) problem() *Problem  { return v.Problem }
 func (SignedIn) problem() *Problem  { return nil }
+func (Continue) problem() *Problem  { return nil }
 func (SignOut) problem() *Problem   { return nil }
 func (SignedOut) problem() *Problem { return nil }
 func (v Confirm) problem() *Problem { return v.Problem }
