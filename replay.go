@@ -206,8 +206,8 @@ func Dialer(secure, clear string) func(context.Context, attack.Protocol, string)
 }
 
 // incident is what differs in each answer: ids of 128 bits, in hex, those of
-// sessions, and the marks of devices.
-var incident = regexp.MustCompile(`[0-9a-f]{32}|hauberk(-device)?=[0-9A-Za-z_.-]{43,}`)
+// sessions, the marks of devices, and what a hand-over is known by.
+var incident = regexp.MustCompile(`[0-9a-f]{32}|hauberk(-device)?=[0-9A-Za-z_.-]{43,}|hauberk-handover-[0-9a-f]{16}=[0-9A-Za-z_-]*|(state|code)=[0-9A-Za-z_-]{43}`)
 
 // clock is a time on a page.
 var clock = regexp.MustCompile(`[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}Z)?`)
