@@ -74,16 +74,21 @@ func browse(t *testing.T, d door) *browser {
 	return b
 }
 
-// keyPin returns the digest of the gate's public key, as Chromium wants it.
+// keyPin returns the digests of the gate's public keys, one a name, as Chromium
+// wants them.
 func (d door) keyPin(t *testing.T) string {
 	t.Helper()
-	c, err := tls.Dial("tcp", d.addr(), &tls.Config{RootCAs: d.roots, ServerName: "localhost"})
-	if err != nil {
-		t.Fatal(err)
+	var pins []string
+	for _, name := range append([]string{"localhost"}, d.names...) {
+		c, err := tls.Dial("tcp", d.addr(), &tls.Config{RootCAs: d.roots, ServerName: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		sum := sha256.Sum256(c.ConnectionState().PeerCertificates[0].RawSubjectPublicKeyInfo)
+		pins = append(pins, base64.StdEncoding.EncodeToString(sum[:]))
 	}
-	defer c.Close()
-	sum := sha256.Sum256(c.ConnectionState().PeerCertificates[0].RawSubjectPublicKeyInfo)
-	return base64.StdEncoding.EncodeToString(sum[:])
+	return strings.Join(pins, ",")
 }
 
 func (b *browser) listen(event any) {

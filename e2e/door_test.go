@@ -23,6 +23,8 @@ type door struct {
 	bare   bool
 	roots  *x509.CertPool
 	gate   *gate // nil for the bare door
+	// names are those that a browser asks for beside localhost.
+	names []string
 }
 
 // addr returns host:port of the door.
