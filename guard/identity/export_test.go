@@ -28,5 +28,14 @@ func (r *Room) Redeem(ctx context.Context, token, name, password string) (*accou
 	return r.firstUse(ctx, administrator, token, name, password)
 }
 
+// Onward says where a hand-over leads to, "" for none.
+func (r *Room) Onward(req *http.Request, to string) (origin, again string) {
+	o, ok := r.onwardOf(to)
+	if !ok {
+		return "", ""
+	}
+	return originOf(req, o.host), o.path()
+}
+
 // Lapse is lapse.
 func (r *Room) Lapse(now time.Time) { r.lapse(now) }

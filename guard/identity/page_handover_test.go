@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"hauberk.dev/guard"
 	"hauberk.dev/guard/identity"
 	"hauberk.dev/store"
 )
@@ -353,4 +354,35 @@ func (g *desk) disable(t testing.TB, name string) {
 	if g.room.Admin().ServeHTTP(w, r); w.Code >= 300 {
 		t.Fatalf("disable %s: got %d %s", name, w.Code, w.Body)
 	}
+}
+
+func FuzzOnward(f *testing.F) {
+	room, err := identity.New(identity.Config{Host: "login.test"}, identity.Options{Serves: served})
+	if err != nil {
+		f.Fatal(err)
+	}
+	state := "&state=" + strings.Repeat("A", 43)
+	for _, host := range []string{"own.test", "a.wild.test", "evil.example/.wild.test", "own.test:99", "a@own.test", "%2f.wild.test", "[::1].wild.test"} {
+		f.Add("/.hauberk/continue?for=" + host + state)
+	}
+	g := &desk{}
+	f.Fuzz(func(t *testing.T, to string) {
+		at, again := room.Onward(g.request("login.test:8443"), to)
+		if at == "" {
+			return
+		}
+		u, err := url.Parse(at)
+		if err != nil || u.Scheme != "https" || u.User != nil || u.Port() != "8443" || !served(u.Hostname()) || u.Path+u.RawQuery+u.Fragment != "" {
+			t.Fatalf("%q leads to %q", to, at)
+		}
+		if same, twice := room.Onward(g.request("login.test:8443"), again); same != at || twice != again {
+			t.Fatalf("%q: got %q, then %q", to, again, twice)
+		}
+	})
+}
+
+// request is one that nobody has sent.
+func (g *desk) request(host string) *http.Request {
+	r := httptest.NewRequest("GET", "https://"+host+"/", nil)
+	return r.WithContext(guard.With(r.Context(), &guard.Exchange{Route: &guard.Route{}, Secure: true}))
 }

@@ -2,6 +2,8 @@ package identity
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -112,7 +114,8 @@ func (r *Room) vouched(g guard.Grant, session string) string {
 	if r.c.Host == "" || g.SID == "" {
 		return session
 	}
-	return signInPrefix + g.SID
+	sum := sha256.Sum256([]byte(g.Issuer + "\x00" + g.SID))
+	return signInPrefix + hex.EncodeToString(sum[:])
 }
 
 const signInPrefix = "sign-in/"
@@ -278,8 +281,9 @@ const (
 type held struct {
 	User   string `json:"user"`
 	Sealed []byte `json:"sealed"`
-	// Issuer is the provider, where it is kept for all sessions of a sign-in.
+	// Issuer and SID name the sign-in, where it is kept for all sessions of one.
 	Issuer string `json:"issuer,omitempty"`
+	SID    string `json:"sid,omitempty"`
 }
 
 func refreshKey(session string) string { return refreshPrefix + url.PathEscape(session) }
@@ -315,7 +319,7 @@ func (k keeper) Keep(ctx context.Context, session string, sealed []byte) error {
 	}
 	if s := guard.From(ctx).Session; s != nil && h.User == "" {
 		g, _ := s.Grant()
-		h.User, h.Issuer = g.User, g.Issuer
+		h.User, h.Issuer, h.SID = g.User, g.Issuer, g.SID
 	}
 	h.Sealed = sealed
 	text, err := json.Marshal(h)
@@ -334,8 +338,8 @@ func (k keeper) End(ctx context.Context, session string) error {
 	if err != nil || !found {
 		return err
 	}
-	if sid, all := strings.CutPrefix(session, signInPrefix); all {
-		_, err = k.r.o.Sessions.EndOIDC(ctx, h.Issuer, sid, "")
+	if strings.HasPrefix(session, signInPrefix) {
+		_, err = k.r.o.Sessions.EndOIDC(ctx, h.Issuer, h.SID, "")
 	} else if k.r.o.Sessions.End != nil {
 		_, err = k.r.o.Sessions.End(ctx, h.User, session)
 	}
