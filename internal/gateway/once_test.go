@@ -271,3 +271,73 @@ func TestEachRequestReachesTheAppOnce(t *testing.T) {
 		t.Errorf("the app got %d requests, want %d", len(seen), clients*each)
 	}
 }
+
+// TestARefusalDuringAnUploadIsHeard has an app that answers at the head of an
+// upload and closes the connection while the rest is being sent, as Node and
+// others do: the client gets that answer, and the next request another
+// connection.
+func TestARefusalDuringAnUploadIsHeard(t *testing.T) {
+	t.Parallel()
+	l := loopback(t)
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go hangUp(c)
+		}
+	}()
+	f := guardApp(t, l.Addr().String())
+	for _, http2 := range []bool{false, true} {
+		c := f.client(t, http2)
+		for i := range 30 {
+			r, err := http.NewRequest(http.MethodPost, "https://app.test/upload", io.LimitReader(zeros{}, 8<<20))
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.ContentLength = 8 << 20
+			res, err := c.Do(r)
+			if err != nil {
+				if http2 {
+					t.Fatalf("upload %d: %v", i, err)
+				}
+				continue // over HTTP/1 the client itself may be cut off while it sends
+			}
+			body, _ := io.ReadAll(res.Body)
+			res.Body.Close()
+			if res.StatusCode != http.StatusRequestEntityTooLarge || string(body) != "too large" {
+				t.Fatalf("upload %d: got %s %q, want the app's 413", i, res.Status, body)
+			}
+			res, err = c.Get("https://app.test/next")
+			if err != nil || res.StatusCode != http.StatusOK {
+				t.Fatalf("after upload %d: got %v, %v", i, res, err)
+			}
+			res.Body.Close()
+		}
+	}
+}
+
+// hangUp reads a head and the beginning of a body, answers, and closes with
+// bytes unread: the other side gets a RST.
+func hangUp(c net.Conn) {
+	defer c.Close()
+	r, err := http.ReadRequest(bufio.NewReader(c))
+	if err != nil {
+		return
+	}
+	status, text := "200 OK", "fine"
+	if r.URL.Path == "/upload" {
+		io.CopyN(io.Discard, c, 64<<10)
+		status, text = "413 Content Too Large", "too large"
+	}
+	fmt.Fprintf(c, "HTTP/1.1 %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", status, len(text), text)
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}

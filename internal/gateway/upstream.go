@@ -184,17 +184,37 @@ func (u *Upstream) dialTLS(ctx context.Context, network, addr string) (net.Conn,
 type sentConn struct {
 	net.Conn
 	sent atomic.Int64
+	// began is what had been sent before the request under way.
+	began atomic.Int64
 	// drop is what net/url puts before a path that begins with "//": the next
 	// request line leaves without it.
 	drop string
+	// broken says that the app takes no more. It may have answered before: an
+	// upload that is too large is refused while it is being sent.
+	broken atomic.Bool
 }
 
+// lastWords is how long an app that takes no more may have for its answer.
+const lastWords = time.Second
+
+// Write leaves out what an app does not take any more, once a request has begun
+// to leave: its answer may be on the way, and net/http would give up the
+// connection before it is read. Where there is none, the end of the connection
+// says so.
 func (c *sentConn) Write(p []byte) (int, error) {
 	if c.drop != "" {
 		return c.writeLine(p)
 	}
+	if c.broken.Load() {
+		return len(p), nil
+	}
 	n, err := c.Conn.Write(p)
 	c.sent.Add(int64(n))
+	if err != nil && c.sent.Load() > c.began.Load() && (errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET)) {
+		c.broken.Store(true)
+		time.AfterFunc(lastWords, func() { c.Close() })
+		return len(p), nil
+	}
 	return n, err
 }
 
@@ -273,12 +293,14 @@ func (a *attempt) again() bool {
 // on is told which connection a request gets. One that must not leave gets a
 // connection on which it cannot.
 func (a *attempt) on(i httptrace.GotConnInfo) {
-	if a.again() {
-		i.Conn.Close()
+	c, ok := i.Conn.(*sentConn)
+	if a.again() || ok && c.broken.Load() {
+		i.Conn.Close() // of a broken one no byte leaves either: then another is taken
 		return
 	}
-	if c, ok := i.Conn.(*sentConn); ok {
+	if ok {
 		c.drop = a.drop
 		a.conn, a.before = c, c.sent.Load()
+		c.began.Store(a.before)
 	}
 }
