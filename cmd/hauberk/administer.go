@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -117,6 +118,7 @@ func (p *place) inProcess(c *cobra.Command, dir string, r *http.Request, into an
 		config = l.Config
 	}
 	config.State, config.Logger = dir, slog.New(slog.DiscardHandler)
+	config.Listen = cmp.Or(config.Listen, usualListen()) // links name its port
 	unlock, err := lockState(dir)
 	if err != nil {
 		return err
