@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/cookiejar"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -48,7 +49,7 @@ func (d *desk) start() {
 	if err := d.serve.Start(); err != nil {
 		d.Fatal(err)
 	}
-	for end := time.Now().Add(8 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(15 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		// The file of a serve that was killed stays, so the process counts.
 		if s, err := readServing(d.state); err == nil && s.Process == d.serve.Process.Pid {
 			if d.ask("GET", "/users", nil, nil) == nil && d.open(d.client(), "") {
@@ -57,9 +58,8 @@ func (d *desk) start() {
 		}
 		if time.Now().After(end) {
 			d.kill()
-			status, to := d.send(d.client(), "GET", "/", nil)
 			d.kill()
-			d.Fatalf("serve does not answer within 15 s, but %d %q, %v:\n%s", status, to, d.ask("GET", "/users", nil, nil), said.Bytes())
+			d.Fatalf("serve does not answer within 15 s:\n%s", said.Bytes())
 		}
 	}
 }
@@ -129,11 +129,10 @@ func (d *desk) send(c *http.Client, method, path string, form url.Values) (statu
 	return a.StatusCode, a.Header.Get("Location")
 }
 
-// open says whether a path is open to somebody: the app does not run, so what
-// is let through ends as 502.
+// open says whether a path is open to somebody.
 func (d *desk) open(c *http.Client, path string) bool {
 	status, _ := d.send(c, "GET", "/"+path, nil)
-	return status == http.StatusBadGateway
+	return status == http.StatusOK
 }
 
 // signIn says whether a password opens an account.
@@ -242,13 +241,15 @@ func (d *desk) judge(v *victim) (changed bool) {
 func TestAKillInACredentialChangeLeavesTheOldOrTheNew(t *testing.T) {
 	rounds := 15
 	if os.Getenv("HAUBERK_SOAK") != "" {
-		rounds = 500
+		rounds = 200
 	} else if testing.Short() {
 		rounds = 5
 	}
 	dir := t.TempDir()
 	d := &desk{T: t, binary: hauberkBinary(t), state: filepath.Join(dir, "state"), config: filepath.Join(dir, "hauberk.yaml"), address: freeAddress(t)}
-	text := "ratelimit: {allow: [127.0.0.0/8]}\nsites: [{to: http://127.0.0.1:1, access: [{on: '/{$}', allow: everyone}, {on: /, allow: signed-in}]}]\n"
+	app := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer app.Close()
+	text := "ratelimit: {allow: [127.0.0.0/8]}\nsites: [{to: '" + app.URL + "', access: [{on: '/{$}', allow: everyone}, {on: /, allow: signed-in}]}]\n"
 	if err := os.WriteFile(d.config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
