@@ -209,6 +209,9 @@ func Dialer(secure, clear string) func(context.Context, attack.Protocol, string)
 // sessions, and the marks of devices.
 var incident = regexp.MustCompile(`[0-9a-f]{32}|hauberk(-device)?=[0-9A-Za-z_.-]{43,}`)
 
+// clock is a time on a page.
+var clock = regexp.MustCompile(`[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}Z)?`)
+
 // moment is what differs between two doors that are asked one after the other.
 var moment = regexp.MustCompile(`[0-9]+`)
 
@@ -247,6 +250,6 @@ func neutral(r attack.Response) attack.Response {
 			h.Add(name, incident.ReplaceAllString(v, "ID"))
 		}
 	}
-	r.Header, r.Body = h, incident.ReplaceAllString(r.Body, "ID")
+	r.Header, r.Body = h, clock.ReplaceAllString(incident.ReplaceAllString(r.Body, "ID"), "TIME")
 	return r
 }

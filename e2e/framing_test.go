@@ -23,7 +23,7 @@ type reading struct {
 
 // ours are fields that belong to a connection or differ from request to
 // request; two readings are compared without them.
-var ours = []string{"connection", "content-length", "transfer-encoding", "x-request-id", "keep-alive", "te", "trailer", "user-agent", "expect"}
+var ours = []string{"connection", "content-length", "transfer-encoding", "x-request-id", "hauberk-identity", "keep-alive", "te", "trailer", "user-agent", "expect"}
 
 func (r reading) String() string {
 	var fields []string

@@ -64,7 +64,8 @@ func TestStateIsPrivate(t *testing.T) {
 			return err
 		}
 		mode := info.Mode().Perm()
-		public := strings.HasSuffix(path, "ca.pem") // A certificate is there to be read.
+		// Certificates and public keys are there to be read.
+		public := strings.HasSuffix(path, "ca.pem") || strings.HasSuffix(path, "identity") || strings.HasSuffix(path, "jwks.json")
 		if mode&0o077 != 0 && !public || mode&0o022 != 0 {
 			t.Errorf("%s has mode %v", path, info.Mode())
 		}
