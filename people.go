@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"hauberk.dev/guard/identity"
 	"hauberk.dev/guard/session"
@@ -50,21 +51,43 @@ func (s *sites) upstream(n int) string {
 	return ""
 }
 
+<<<<<<< HEAD
 // address is where a browser finds the pages: at their own host or the first
 // site.
+=======
+// address is where a browser finds the pages: on the first host that is a name
+// of its own, since nobody can open a wildcard.
+>>>>>>> story
 func (s *sites) address(port int) string {
-	if len(s.all) == 0 {
+	if len(s.hosts) == 0 {
 		return ""
 	}
+<<<<<<< HEAD
 	at := "https://" + s.all[0].base.Site
 	if s.login != nil && s.login.base != nil {
 		at = "https://" + s.login.base.Site
 	}
+=======
+	name := "www" + strings.TrimPrefix(s.hosts[0], "*")
+	for _, h := range s.hosts {
+		if !strings.HasPrefix(h, "*") {
+			name = h
+			break
+		}
+	}
+	at := "https://" + name
+>>>>>>> story
 	if port != 0 && port != 443 {
 		at += ":" + strconv.Itoa(port)
 	}
 	return at
 }
+
+// First makes the link by which the first administrator makes an account: it
+// works once, within 15 minutes. It stands in a private file of Config.State,
+// identity/first-administrator, and belongs on a terminal, never in a log. Where
+// an enabled administrator is, the error is identity.ErrAdministrator.
+func (c *Chain) First(ctx context.Context) (link string, err error) { return c.identity.First(ctx) }
 
 // Admin administers accounts and sessions, JSON over HTTP. Whoever reaches it
 // is an administrator: it belongs on a private socket only.

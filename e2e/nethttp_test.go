@@ -3,6 +3,8 @@ package e2e_test
 import (
 	"context"
 	"net/http"
+	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -33,6 +35,7 @@ func TestTheLibrary(t *testing.T) {
 			guests(t, d)
 		}
 		g := &gate{process: p, port: port, state: state, roots: roots}
+		signedGuests(t, g)
 		if all := raw(t, g.secure(t), "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"); len(all) != 1 || all[0].StatusCode != http.StatusBadRequest {
 			t.Errorf("the wire is not checked: %v", all)
 		}
@@ -70,4 +73,53 @@ func guests(t *testing.T, d door) {
 	if got := sum.Trailer.Get("X-Checksum"); !strings.HasPrefix(got, "ba7816bf") {
 		t.Errorf("trailer %q", got)
 	}
+}
+
+// signedGuests signs in to the guest book: its own handlers and the rules before
+// them know who asks.
+func signedGuests(t *testing.T, g *gate) {
+	t.Helper()
+	g.says(t, "first-administrator", 5*time.Second)
+	link, err := os.ReadFile(filepath.Join(g.state, "identity", "first-administrator"))
+	if err != nil || strings.Contains(g.out.String(), "token=") {
+		t.Fatalf("the link of the first administrator: %v, or in the log:\n%s", err, g.out)
+	}
+	_, token, _ := strings.Cut(strings.TrimSpace(string(link)), "token=")
+	root, ada := g.person(t, 2), g.person(t, 1)
+	made, err := root.post("/.hauberk/first", url.Values{"token": {token}, "name": {"root"}, "new": {secret("root")}, "again": {secret("root")}})
+	if err != nil || made.StatusCode != http.StatusSeeOther {
+		t.Fatalf("the first administrator: %v, %v", made.Response, err)
+	}
+	g.account(t, "ada", "editor")
+
+	page := func(p *person, path string, status int) answer {
+		t.Helper()
+		a, err := p.visit(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a.wants(t, status)
+	}
+	page(ada, "/desk", http.StatusSeeOther).has(t, "Location", "/.hauberk/sign-in?to=%2Fdesk")
+	page(ada, "/mine", http.StatusSeeOther).has(t, "Location", "/.hauberk/sign-in?to=%2Fmine")
+	g.door(2).do(t, http.MethodDelete, "/api/entries/1", "", "Accept", "application/json").wants(t, http.StatusUnauthorized)
+	if to, err := ada.signIn("ada", secret("ada"), "/mine"); err != nil || to != "/mine" {
+		t.Fatalf("got %q, %v, want to be back at /mine", to, err)
+	}
+	if _, err := ada.post("/sign", url.Values{"name": {"somebody else"}, "text": {"by ada herself"}}); err != nil {
+		t.Fatal(err)
+	}
+	if a := page(ada, "/mine", http.StatusOK).contains(t, "by ada herself").contains(t, "<span>ada</span>"); strings.Contains(a.body, "moth") || strings.Contains(a.body, "somebody else") {
+		t.Errorf("/mine has what is not hers, or a name that is not: %s", a.body)
+	}
+	page(ada, "/desk", http.StatusOK).contains(t, "editors")
+	if a, err := ada.send(http.MethodDelete, "/api/entries/1", nil); err != nil || a.StatusCode != http.StatusNoContent {
+		t.Errorf("an editor deletes: got %v, %v", a.Response, err)
+	}
+	page(root, "/desk", http.StatusForbidden)
+	if a, err := root.send(http.MethodDelete, "/api/entries/2", nil); err != nil || a.StatusCode != http.StatusForbidden {
+		t.Errorf("who is no editor deletes: got %v, %v", a.Response, err)
+	}
+	g.cli(t, "", "users", "disable", "ada")
+	page(ada, "/mine", http.StatusSeeOther)
 }

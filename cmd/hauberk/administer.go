@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -58,10 +59,22 @@ func (p *place) send(c *cobra.Command, method, path string, body io.Reader, into
 		return err
 	}
 	r.Header.Set("Content-Type", "application/json")
-	if _, err := running(dir); err == nil {
-		return overSocket(filepath.Join(dir, privateSocket), r, into)
+	socket := filepath.Join(dir, privateSocket)
+	if _, err := running(dir); err == nil || listens(socket) {
+		return overSocket(socket, r, into)
 	}
 	return p.inProcess(c, dir, r, into)
+}
+
+// listens says that something listens on a socket: an app that has Hauberk as a
+// library administers there too, without the files of serve.
+func listens(socket string) bool {
+	c, err := net.DialTimeout("unix", socket, time.Second)
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
 }
 
 // overSocket asks the serve that runs.
@@ -117,6 +130,7 @@ func (p *place) inProcess(c *cobra.Command, dir string, r *http.Request, into an
 		config = l.Config
 	}
 	config.State, config.Logger = dir, slog.New(slog.DiscardHandler)
+	config.Listen = cmp.Or(config.Listen, usualListen()) // links name its port
 	unlock, err := lockState(dir)
 	if err != nil {
 		return err

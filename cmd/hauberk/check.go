@@ -57,6 +57,9 @@ func check(v voice, file, state string) error {
 		if chain != nil {
 			said = append(said, warnings(l, chain)...)
 			issuance(v, chain)
+			if sites := vaulted(l.Config); len(sites) > 0 {
+				v.line("  vault     %s", vaultNotice(sites))
+			}
 			if who, tooMany := chain.Believed(); tooMany {
 				said = append(said, "trusted_proxies: "+who)
 			} else if who != "" {

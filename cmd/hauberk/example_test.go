@@ -55,3 +55,30 @@ func TestTheRoutesOfTheReadmeFitTheFileThatInitWrites(t *testing.T) {
 		t.Errorf("the example by itself: %v", err)
 	}
 }
+
+// TestTheRulesThatInitShowsAreInForceWithoutTheirCommentSigns takes the comment
+// signs away, as a user would.
+func TestTheRulesThatInitShowsAreInForceWithoutTheirCommentSigns(t *testing.T) {
+	text, err := configText("http://localhost:1", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, found := strings.Cut(text, "    access: app\n    # access:\n")
+	rules, after, ends := strings.Cut(rest, "\n\n")
+	if !found || !ends || !strings.HasPrefix(rules, "    #   - on: ") {
+		t.Fatalf("the file of init shows no rules:\n%s", rules)
+	}
+	text = before + "    access:\n" + strings.ReplaceAll(rules, "    # ", "    ") + "\n\n" + after
+	file := filepath.Join(t.TempDir(), "hauberk.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	if err := check(voiceOf(&said), file, filepath.Join(t.TempDir(), "state")); err != nil {
+		t.Fatalf("%v\n%s", err, said.String())
+	}
+	l, err := load(file)
+	if err != nil || len(l.Sites[0].Access.Rules) != 3 || !asksWho(l.Config) {
+		t.Errorf("got %+v, %v, want three rules that ask who comes", l.Sites[0].Access, err)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
 	"hauberk.dev"
@@ -39,6 +40,7 @@ func greet(v voice, l loaded, chain *hauberk.Chain, open sockets) {
 		v.line("  log       %s, at most %s with the %d files before it", l.LogFile, cmp.Or(l.LogSize, logSize), logFiles-1)
 	}
 	weaknesses(v, l, chain)
+	sayVault(v, l)
 	v.line("  refusals  `hauberk explain INCIDENT%s` tells why", stateFlag(l.State))
 	if exists(https.CAFile(l.State)) {
 		v.line("  CA        %s", https.CAFile(l.State))
@@ -108,8 +110,8 @@ func publicURL(c hauberk.Config, addr net.Addr) string {
 		names = c.Sites[0].Hosts
 	}
 	name := "localhost"
-	if len(names) > 0 && !strings.HasPrefix(names[0], "*") {
-		name = names[0]
+	if i := slices.IndexFunc(names, func(n string) bool { return !strings.HasPrefix(n, "*") }); i >= 0 {
+		name = names[i]
 	}
 	where := "all addresses"
 	if ip := net.ParseIP(host); ip != nil && !ip.IsUnspecified() {

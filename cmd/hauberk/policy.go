@@ -23,7 +23,8 @@ func policyCommand() *cobra.Command {
 	var config string
 	c := &cobra.Command{
 		Use: "policy", Short: "who may do what: test it, explain it, list it", Args: noArgs,
-		Long: "Policy answers from the config alone: no server needs to run, and none is asked.",
+		Long: "Policy answers from the config alone: no server needs to run, and none is asked\n" +
+			"but for the roles of an account, by explain --as NAME.",
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.PersistentFlags().StringVarP(&config, "config", "c", configFile, "the config file")
@@ -88,13 +89,14 @@ func listReach(out io.Writer, all []access.Reach) error {
 }
 
 func policyExplainCommand(config *string) *cobra.Command {
-	var as string
+	var as, state string
 	var asJSON bool
 	c := &cobra.Command{
 		Use: "explain METHOD URL", Short: "say which rule decides on a request, or what came nearest",
 		Long: "Explain decides on a request that nobody has sent. URL is a path on the first\n" +
 			"site, or has a host. --as says who asks: nobody, role:NAME, or a user with what\n" +
-			"they have: \"alice(role:admin, tenant:acme, scope:orders, token, age:10m)\".",
+			"they have: \"alice(role:admin, tenant:acme, scope:orders, token, age:10m)\".\n" +
+			"A name alone has what its account has, where there is one.",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 2 {
 				return usagef("want a method and a URL, like GET /admin/")
@@ -110,6 +112,11 @@ func policyExplainCommand(config *string) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if who != nil && !strings.ContainsAny(as, ":(") {
+				if err := asAccount(c, &place{state, *config}, who); err != nil {
+					return fmt.Errorf("--as: %w", err)
+				}
+			}
 			v, err := chain.Decide(args[0], args[1], who)
 			if err != nil {
 				return err
@@ -122,6 +129,7 @@ func policyExplainCommand(config *string) *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&as, "as", "nobody", "who asks")
+	c.Flags().StringVar(&state, "state", "", "the state directory of serve, where the accounts are")
 	c.Flags().BoolVar(&asJSON, "json", false, "write JSON")
 	return c
 }

@@ -26,6 +26,7 @@ type renewer struct {
 	store  *store.Store
 	listen string // where that is, with the real port
 	said   serving
+	asked  bool // the config in force asks who somebody is
 }
 
 // renew puts a new chain in the place of the running one, or says loudly why
@@ -47,6 +48,11 @@ func (r *renewer) renew() {
 	} else {
 		r.v.line("%s", r.v.green("the new configuration is in force"))
 		weaknesses(r.v, l, chain)
+		sayVault(r.v, l)
+		if !r.asked {
+			administrator(r.c.Context(), r.v, l, chain)
+		}
+		r.asked = asksWho(l.Config)
 		r.flags.watching.say(r.v, l.State, time.Now())
 	}
 	if err := r.said.write(r.first.State); err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -76,18 +77,21 @@ func (f *serveFlags) complete(c *cobra.Command) (loaded, error) {
 	if c.Flags().Changed("host") {
 		l.Host = f.hosts
 	}
-	if l.Listen == "" {
-		l.Listen = ":8443"
-		if os.Geteuid() == 0 {
-			l.Listen = ":443"
-		}
-	}
+	l.Listen = cmp.Or(l.Listen, usualListen())
 	// What comes from flags is judged as in a file, and is how serve was called.
 	if _, err := hauberk.New(hauberk.Config{Listen: f.listen, HTTP: f.http}, nil); err != nil {
 		return l, usage{err}
 	}
 	l.State, err = stateDir(f.state, l.State)
 	return l, err
+}
+
+// usualListen is where serve listens where nobody says.
+func usualListen() string {
+	if os.Geteuid() == 0 {
+		return ":443"
+	}
+	return ":8443"
 }
 
 // file is the config file that is read, "" for none.
@@ -178,7 +182,7 @@ func serve(c *cobra.Command, f *serveFlags) error {
 	}
 	f.watching = observe(l.State, watch, time.Now())
 	s := kept(db)
-	r := &renewer{c: c, flags: f, first: l, store: s, said: serving{Process: os.Getpid()}}
+	r := &renewer{c: c, flags: f, first: l, store: s, said: serving{Process: os.Getpid()}, asked: asksWho(l.Config)}
 	if open.secure != nil {
 		l.Listen = open.secure.Addr().String() // redirects name the real port
 	}
@@ -194,6 +198,7 @@ func serve(c *cobra.Command, f *serveFlags) error {
 		v.warn("%s is here but is not read beside --to: add -c %s", configFile, configFile)
 	}
 	greet(v, l, chain, open)
+	administrator(c.Context(), v, l, chain)
 	f.watching.say(v, l.State, time.Now())
 	if err := r.said.write(l.State); err != nil {
 		return fmt.Errorf("open the state directory: %w", err)

@@ -162,11 +162,8 @@ func usersList() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			v := voiceOf(c.OutOrStdout())
 			for after := ""; ; {
-				var page struct {
-					Users []user `json:"users"`
-					Next  string `json:"next"`
-				}
-				if err := p.ask(c, "GET", "/users?after="+url.QueryEscape(after), nil, &page); err != nil {
+				page, err := usersAfter(c, &p, after)
+				if err != nil {
 					return err
 				}
 				for _, u := range page.Users {
@@ -182,6 +179,17 @@ func usersList() *cobra.Command {
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line")
 	return p.flags(c)
+}
+
+// usersPage is a part of the list; Next is where the rest begins, "" for none.
+type usersPage struct {
+	Users []user `json:"users"`
+	Next  string `json:"next"`
+}
+
+func usersAfter(c *cobra.Command, p *place, after string) (page usersPage, err error) {
+	err = p.ask(c, "GET", "/users?after="+url.QueryEscape(after), nil, &page)
+	return page, err
 }
 
 func printUser(v voice, u user, asJSON bool) error {

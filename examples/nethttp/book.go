@@ -14,6 +14,8 @@ import (
 	"time"
 
 	_ "embed"
+
+	"hauberk.dev/guard/identity"
 )
 
 //go:embed book.html
@@ -29,6 +31,7 @@ type entry struct {
 	ID   int    `json:"id"`
 	Name string `json:"name"`
 	Text string `json:"text"`
+	By   string `json:"-"` // the ID of the user, "" for a guest
 }
 
 // book is the guest book, in memory.
@@ -41,8 +44,8 @@ type book struct {
 
 func newBook() *book {
 	b := &book{started: time.Now()}
-	b.add("Ada", "The lamp on the stairs is a kindness.")
-	b.add("Grace", "Found a moth. <Kept it.>")
+	b.add("", "Ada", "The lamp on the stairs is a kindness.")
+	b.add("", "Grace", "Found a moth. <Kept it.>")
 	return b
 }
 
@@ -53,7 +56,9 @@ func (b *book) routes() http.Handler {
 	mux.HandleFunc("GET /style.css", b.asset)
 	mux.HandleFunc("GET /api/entries", b.list)
 	mux.HandleFunc("POST /api/entries", b.create)
-	mux.HandleFunc("DELETE /api/entries/{id}", b.remove)
+	mux.Handle("DELETE /api/entries/{id}", identity.RequireRole("editor", http.HandlerFunc(b.remove)))
+	mux.Handle("GET /mine", identity.RequireUser(http.HandlerFunc(b.mine)))
+	mux.HandleFunc("GET /desk", b.desk)
 	mux.HandleFunc("POST /echo", echo)
 	mux.HandleFunc("POST /checksum", checksum)
 	mux.HandleFunc("GET /events", events)
@@ -67,15 +72,18 @@ func (b *book) routes() http.Handler {
 	return mux
 }
 
-// view is what a page shows: the entries that hold Words, who was here last.
+// view is what a page shows: the entries that hold Words, who was here last,
+// and who is signed in.
 type view struct {
+	Title   string
 	Entries []entry
 	Words   string
 	Visitor string
+	User    string
 }
 
 func (b *book) front(w http.ResponseWriter, r *http.Request) {
-	v := view{Words: r.URL.Query().Get("q")}
+	v := view{Title: "Guest book", Words: r.URL.Query().Get("q")}
 	if c, err := r.Cookie("visitor"); err == nil {
 		v.Visitor = c.Value
 	}
@@ -84,19 +92,49 @@ func (b *book) front(w http.ResponseWriter, r *http.Request) {
 			v.Entries = append(v.Entries, e)
 		}
 	}
+	show(w, r, v)
+}
+
+// show writes the page, with the name of whoever the gate says has signed in.
+func show(w http.ResponseWriter, r *http.Request, v view) {
+	if user, ok := identity.User(r); ok {
+		v.User = user.Name
+	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	if err := pages.Execute(w, v); err != nil {
 		panic(http.ErrAbortHandler) // The client is gone, or half a page is out.
 	}
 }
 
+// mine lists what the user has written. RequireUser stands before it, so there
+// is one.
+func (b *book) mine(w http.ResponseWriter, r *http.Request) {
+	user, _ := identity.User(r)
+	v := view{Title: "Written by you"}
+	for _, e := range b.all() {
+		if e.By == user.ID {
+			v.Entries = append(v.Entries, e)
+		}
+	}
+	show(w, r, v)
+}
+
+// desk is for editors alone: the access rules in serve.go say so, and it asks
+// nothing itself.
+func (b *book) desk(w http.ResponseWriter, r *http.Request) {
+	show(w, r, view{Title: "The editors' desk", Entries: b.all()})
+}
+
 func (b *book) sign(w http.ResponseWriter, r *http.Request) {
-	name, text := r.PostFormValue("name"), r.PostFormValue("text")
+	name, text, by := r.PostFormValue("name"), r.PostFormValue("text"), ""
+	if user, ok := identity.User(r); ok {
+		name, by = user.Name, user.ID // nobody signs for another
+	}
 	if name == "" || text == "" {
 		http.Error(w, "a name and a text, please", http.StatusUnprocessableEntity)
 		return
 	}
-	b.add(name, text)
+	b.add(by, name, text)
 	http.SetCookie(w, &http.Cookie{Name: "visitor", Value: hex.EncodeToString([]byte(name)), Path: "/", MaxAge: 86400})
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }
@@ -116,7 +154,7 @@ func (b *book) create(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusBadRequest, map[string]string{"error": "send a name and a text"})
 		return
 	}
-	e = b.add(e.Name, e.Text)
+	e = b.add("", e.Name, e.Text)
 	w.Header().Set("Location", "/api/entries/"+strconv.Itoa(e.ID))
 	answer(w, http.StatusCreated, e)
 }
@@ -136,11 +174,11 @@ func (b *book) all() []entry {
 	return append([]entry{}, b.entries...)
 }
 
-func (b *book) add(name, text string) entry {
+func (b *book) add(by, name, text string) entry {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.last++
-	e := entry{ID: b.last, Name: name, Text: text}
+	e := entry{ID: b.last, Name: name, Text: text, By: by}
 	b.entries = append(b.entries, e)
 	return e
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log"
 	"net/http"
 	"os"
@@ -11,9 +12,23 @@ import (
 	"hauberk.dev"
 	"hauberk.dev/guard/access"
 	"hauberk.dev/guard/headers"
+	"hauberk.dev/guard/identity"
 	"hauberk.dev/store"
 	"hauberk.dev/store/sqlite"
 )
+
+// first makes the link of the first administrator while there is none. It stands
+// in a private file; a log would keep it for others to read.
+func first(ctx context.Context, chain *hauberk.Chain, state string) error {
+	_, err := chain.First(ctx)
+	if errors.Is(err, identity.ErrAdministrator) {
+		return nil
+	}
+	if err == nil {
+		log.Printf("nobody is an administrator yet: within 15 minutes, open the link in %s", filepath.Join(state, "identity", "first-administrator"))
+	}
+	return err
+}
 
 // serve is the whole promise: the chain around the app and the listener before
 // it, with TLS from a local CA.
@@ -40,8 +55,13 @@ func serve(ctx context.Context, listen, state string, app http.Handler) error {
 		Listen: listen,
 		State:  state,
 		Sites: []hauberk.Site{{
-			Hosts:  []string{"localhost"},
-			Access: access.Config{By: "app"}, // The app decides who may do what.
+			Hosts: []string{"localhost"},
+			// Everybody may read and sign; the desk is for editors. What is finer
+			// than a path the handlers ask themselves, by package identity.
+			Access: access.Config{Rules: []access.Rule{
+				{On: "/", Allow: []string{"everyone"}},
+				{On: "/desk", Allow: []string{"role:editor"}},
+			}, Requestable: []string{"editor"}},
 			Sections: hauberk.Sections{
 				// The pages load nothing from elsewhere and have no inline script.
 				Headers: &headers.Config{Profile: "strict"},
@@ -65,6 +85,9 @@ func serve(ctx context.Context, listen, state string, app http.Handler) error {
 		defer cancel()
 		drained <- s.Shutdown(grace)
 	}()
+	if err := first(ctx, chain, state); err != nil {
+		return err
+	}
 	log.Printf("guest book listening on https://localhost%s, CA in %s", portOf(listen), filepath.Join(state, "ca.pem"))
 	if err := s.ListenAndServe(); ctx.Err() == nil {
 		return err

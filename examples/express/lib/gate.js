@@ -10,4 +10,4 @@ export const gate = companion?.hauberk({
 });
 
 // who is the name that notes are signed with.
-export const who = (req) => (gate ? req.user?.name : req.session?.user);
+export const who = (req) => (gate ? (req.isAuthenticated() ? req.user.name : undefined) : req.session?.user);
