@@ -51,23 +51,12 @@ func (s *sites) upstream(n int) string {
 	return ""
 }
 
-<<<<<<< HEAD
-// address is where a browser finds the pages: at their own host or the first
-// site.
-=======
-// address is where a browser finds the pages: on the first host that is a name
-// of its own, since nobody can open a wildcard.
->>>>>>> story
+// address is where a browser finds the pages: at their own host, or on the first
+// host that is a name of its own, since nobody can open a wildcard.
 func (s *sites) address(port int) string {
 	if len(s.hosts) == 0 {
 		return ""
 	}
-<<<<<<< HEAD
-	at := "https://" + s.all[0].base.Site
-	if s.login != nil && s.login.base != nil {
-		at = "https://" + s.login.base.Site
-	}
-=======
 	name := "www" + strings.TrimPrefix(s.hosts[0], "*")
 	for _, h := range s.hosts {
 		if !strings.HasPrefix(h, "*") {
@@ -75,8 +64,10 @@ func (s *sites) address(port int) string {
 			break
 		}
 	}
+	if s.login != nil && s.login.base != nil {
+		name = s.login.base.Site
+	}
 	at := "https://" + name
->>>>>>> story
 	if port != 0 && port != 443 {
 		at += ":" + strconv.Itoa(port)
 	}

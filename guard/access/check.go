@@ -169,7 +169,7 @@ func (s *site) refuse(req *http.Request, x *guard.Exchange, n *node, a *policy.A
 		}
 	default:
 		d = denied.Deny("%s", s.said(n, a, out))
-		if len(help.roles) > 0 && !x.Local {
+		if len(help.roles) > 0 {
 			d.Page = askFor(x, help.roles)
 		}
 	}
@@ -190,7 +190,7 @@ func (s *site) challenge(n *node) string {
 func (s *site) said(n *node, a *policy.Ask, out policy.Outcome) string {
 	who, by := "nobody", "no rule"
 	if a.Who != nil {
-		who = strconv.Quote(a.Who.ID)
+		who = "who asks" // the event's user says who
 	}
 	if n.rule >= 0 {
 		by = fmt.Sprintf("access.rules[%d]", n.rule)
