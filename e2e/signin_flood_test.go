@@ -285,3 +285,67 @@ func (f *guesses) check(t *testing.T, w *watched) {
 		t.Errorf("got %v, want some passwords looked at and some turned away: this was no flood", f.came)
 	}
 }
+
+// TestAFloodFromEverNewNetworksLetsKnownDevicesIn guesses 200 times a second,
+// each time from a network that has never been seen and under a name of its own.
+// Nothing tells such a guess from a stranger's first sign-in, so a stranger may
+// be told to come back in ten seconds; who does goes before those who have not.
+// Who has signed in before with this browser waits for nobody.
+func TestAFloodFromEverNewNetworksLetsKnownDevicesIn(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: a flood takes a quarter of a minute")
+	}
+	g := administered(t, fmt.Sprintf(signInConfig, app(t, smallPage)))
+	g.account(t, "alice")
+	known, err := g.entered(t.Context(), g.dialing(net.IPv4(127, 30, 0, 1)), "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &guesses{g: g, came: map[string]int{}, who: func(n int) (net.IP, string) {
+		return net.IPv4(127, byte(64+n>>8%128), byte(n), byte(1+n>>15)), fmt.Sprint("nobody", n)
+	}}
+	w, done := &watched{g: g}, make(chan struct{})
+	stop := f.start(t.Context())
+	var wait sync.WaitGroup
+	wait.Go(func() { w.look(done) })
+	time.Sleep(3 * time.Second)
+	var slowest time.Duration
+	var tries []int
+	for i := range 5 {
+		wait.Go(func() {
+			c, tried := g.dialing(net.IPv4(127, 51, byte(i), 1)), 1
+			for ; tried < 6; tried++ {
+				_, err := g.entered(t.Context(), c, "alice")
+				if err == nil {
+					break
+				}
+				if !strings.Contains(err.Error(), `503 Service Unavailable, Retry-After "10"`) {
+					t.Errorf("a stranger: %v", err)
+				}
+				time.Sleep(10 * time.Second)
+			}
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			tries = append(tries, tried)
+		})
+	}
+	for i := range 30 * soak(t) {
+		begin := time.Now()
+		if _, err := g.entered(t.Context(), g.dialing(net.IPv4(127, 52, byte(i), 1)), "alice", known...); err != nil {
+			t.Errorf("a known device: %v", err)
+		}
+		slowest = max(slowest, time.Since(begin))
+		time.Sleep(time.Until(begin.Add(time.Second)))
+	}
+	close(done)
+	wait.Wait()
+	stop()
+	t.Logf("a known device signs in within %v; five strangers came in at the try %v", slowest, tries)
+	if slices.Max(tries) > 3 {
+		t.Errorf("strangers came in at the try %v, want the third at the latest", tries)
+	}
+	if slowest > 5*time.Second {
+		t.Errorf("a known device waited %v, want a few seconds at most", slowest)
+	}
+	f.check(t, w)
+}
