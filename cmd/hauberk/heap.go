@@ -18,9 +18,9 @@ const heapRoom = 32 << 20
 // kept in mind.
 type room struct{ held atomic.Pointer[[]byte] }
 
-// roomy makes the room, which stands until leave. A heap of twice the size by
-// itself needs it no longer: then it would only let memory grow by as much
-// again, as in a flood from thousands of addresses, so it is given up for good.
+// roomy makes the room, which stands until leave. A heap of its size by itself
+// needs it no longer: then it would only let memory grow by as much again, as in
+// a flood from thousands of addresses, so it is given up for good.
 func roomy() *room {
 	r := &room{}
 	b := make([]byte, min(heapRoom, debug.SetMemoryLimit(-1)/16))
@@ -33,7 +33,7 @@ func roomy() *room {
 func (r *room) watch() {
 	runtime.AddCleanup(&struct{ _ [16]byte }{}, func(r *room) {
 		live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-		if metrics.Read(live); live[0].Value.Kind() == metrics.KindUint64 && live[0].Value.Uint64() > 3*heapRoom {
+		if metrics.Read(live); live[0].Value.Kind() == metrics.KindUint64 && live[0].Value.Uint64() > 2*heapRoom {
 			r.leave()
 		}
 		if r.held.Load() != nil {
