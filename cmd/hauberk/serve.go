@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
-	"runtime"
 	"syscall"
 	"time"
 
@@ -135,7 +134,7 @@ func (f *serveFlags) read(c *cobra.Command) (loaded, error) {
 // to be right and the ports are its own.
 func serve(c *cobra.Command, f *serveFlags) error {
 	room := roomy()
-	defer runtime.KeepAlive(room)
+	defer room.leave()
 	l, err := f.complete(c)
 	if err != nil {
 		return err

@@ -136,7 +136,7 @@ func judge(name string, more map[string]kind) kind {
 	if k := known(name); k != ordinary {
 		return k
 	}
-	if !strings.ContainsAny(name, "_.") {
+	if !strings.ContainsAny(name, "_.") && !loose(name) {
 		if odd(name) {
 			return object
 		}
@@ -172,10 +172,17 @@ func known(name string) kind {
 	return ordinary
 }
 
+// loose says that name has a hyphen too many.
+func loose(name string) bool {
+	return strings.HasPrefix(name, "-") || strings.HasSuffix(name, "-") || strings.Contains(name, "--")
+}
+
 // folded says that name is a decisive one to an application that reads
-// underscore and dot as a hyphen, as CGI, PHP, WSGI and Rack do.
+// underscore and dot as a hyphen, as CGI, PHP, WSGI and Rack do, or that makes
+// words of it and so loses those at its ends and all but one between two words.
 func folded(name string, more map[string]kind) bool {
-	real := http.CanonicalHeaderKey(strings.NewReplacer("_", "-", ".", "-").Replace(name))
+	words := strings.FieldsFunc(name, func(c rune) bool { return c == '-' || c == '_' || c == '.' })
+	real := http.CanonicalHeaderKey(strings.Join(words, "-"))
 	return decisive[real] || known(real) != ordinary || more[real] == identity
 }
 

@@ -67,7 +67,9 @@ func (c *crew) work(w *worker) {
 	yield()
 	addProcessors(1)
 	defer addProcessors(-1)
-	w.blocks = make([]block, memory)
+	blocks, free := newBlocks()
+	w.blocks = blocks
+	defer free()
 	rest := time.NewTimer(idleTime)
 	for {
 		select {

@@ -21,6 +21,10 @@ const (
 	remembered = 8192
 	// halfLife is the time in which half of a failure is forgotten.
 	halfLife = 5 * time.Minute
+	// Who is turned away and comes back no sooner than comeBack counts as one
+	// who waits, for patience.
+	comeBack = 5 * time.Second
+	patience = 5 * time.Minute
 )
 
 // queue lets few hash at a time. Who waits takes turns by client: a device that
@@ -33,6 +37,28 @@ type queue struct {
 	line    []*turn
 	clients *recent[Client, failures]
 	nets    *recent[netip.Prefix, failures]
+	turned  *recent[Client, rebuffs]
+}
+
+// rebuffs is how often a client was turned away, and when it last counted.
+type rebuffs struct {
+	n  int
+	at time.Time
+}
+
+func (r *rebuffs) now() int {
+	if r == nil || time.Since(r.at) > patience {
+		return 0
+	}
+	return r.n
+}
+
+// rebuff turns a client away. Asking again at once counts no more.
+func (q *queue) rebuff(c Client) {
+	r := q.turned.use(c)
+	if n := r.now(); n == 0 || time.Since(r.at) >= comeBack {
+		r.n, r.at = n+1, time.Now()
+	}
 }
 
 // turn is one that waits.
@@ -65,7 +91,8 @@ func (f *failures) lately() int {
 }
 
 func newQueue(workers int) *queue {
-	return &queue{free: workers, clients: newRecent[Client, failures](remembered), nets: newRecent[netip.Prefix, failures](remembered)}
+	return &queue{free: workers, clients: newRecent[Client, failures](remembered), nets: newRecent[netip.Prefix, failures](remembered),
+		turned: newRecent[Client, rebuffs](remembered)}
 }
 
 // netOf returns the network that a client is part of: a /24, or the /48 that
@@ -174,6 +201,7 @@ func (q *queue) admit(t *turn) bool {
 	}
 	out := q.line[worst]
 	q.line = slices.Delete(q.line, worst, worst+1)
+	q.rebuff(out.client)
 	if out == t {
 		return false
 	}
@@ -183,10 +211,10 @@ func (q *queue) admit(t *turn) bool {
 
 // rank is the order of turns; less goes first. The line is in the order of
 // arrival, so equals are served as they came.
-type rank struct{ stranger, failed, netFailed, waiting, netWaiting int }
+type rank struct{ stranger, failed, netFailed, rebuffed, waiting, netWaiting int }
 
 func compare(a, b rank) int {
-	return cmp.Or(a.stranger-b.stranger, a.failed-b.failed, a.netFailed-b.netFailed, a.waiting-b.waiting, a.netWaiting-b.netWaiting)
+	return cmp.Or(a.stranger-b.stranger, a.failed-b.failed, a.netFailed-b.netFailed, b.rebuffed-a.rebuffed, a.waiting-b.waiting, a.netWaiting-b.netWaiting)
 }
 
 // ranks returns the rank of each place in the line. At most 257 of them are
@@ -199,7 +227,7 @@ func (q *queue) ranks() []rank {
 	}
 	all := make([]rank, len(q.line))
 	for i, t := range q.line {
-		r := rank{failed: q.clients.look(t.client).lately(), waiting: byClient[t.client]}
+		r := rank{failed: q.clients.look(t.client).lately(), rebuffed: q.turned.look(t.client).now(), waiting: byClient[t.client]}
 		if t.client.Device == "" {
 			r.stranger, r.netFailed, r.netWaiting = 1, q.nets.look(t.net).lately(), byNet[t.net]
 		}
@@ -214,6 +242,7 @@ func (q *queue) learn(c Client, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	k := who(c)
+	q.turned.forget(k)
 	if ok {
 		q.clients.forget(k)
 		return
