@@ -29,7 +29,8 @@ type Config struct {
 	// JWKS is where the issuer's keys are; without it and without keys its
 	// metadata say it ("/.well-known/openid-configuration").
 	JWKS string `yaml:"jwks"`
-	// Keys is a file with the keys, in place of asking anybody.
+	// Keys is a file with the keys, or the JWKS itself, in place of asking
+	// anybody.
 	Keys string `yaml:"keys"`
 	// Algorithms may sign; default ES256, ES384, EdDSA, PS256, RS256.
 	Algorithms []string `yaml:"algorithms"`
@@ -54,7 +55,7 @@ func (c Config) Weakened() []string {
 			weak = guard.Each(weak, "issuer", []string{at}, "is asked for keys without TLS")
 		}
 	}
-	return weak
+	return Added(weak, c.Algorithms)
 }
 
 // issuer is a Config that was found right.
@@ -103,13 +104,9 @@ func (is *issuer) source(path string) error {
 	case is.Keys != "" && is.JWKS != "":
 		return fmt.Errorf("%s.keys: stands beside jwks: want one of them", path)
 	case is.Keys != "":
-		data, err := bounded(is.Keys)
+		k, err := is.listed()
 		if err != nil {
 			return fmt.Errorf("%s.keys: %w", path, err)
-		}
-		k, err := ReadKeys(data, is.algorithms)
-		if err != nil {
-			return fmt.Errorf("%s.keys: %s: %w", path, is.Keys, err)
 		}
 		is.keys = &Source{fixed: k}
 		return nil
@@ -127,6 +124,23 @@ func (is *issuer) source(path string) error {
 		return Fetch(ctx, client, is.JWKS, is.Issuer, is.algorithms)
 	})
 	return nil
+}
+
+// listed reads the keys that the config itself brings: no path begins with a
+// brace.
+func (is *issuer) listed() (*Keys, error) {
+	if text := strings.TrimSpace(is.Keys); strings.HasPrefix(text, "{") {
+		return ReadKeys([]byte(text), is.algorithms)
+	}
+	data, err := bounded(is.Keys)
+	if err != nil {
+		return nil, err
+	}
+	k, err := ReadKeys(data, is.algorithms)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", is.Keys, err)
+	}
+	return k, nil
 }
 
 // bounded reads a file of at most remote.MaxBody bytes.
