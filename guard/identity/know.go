@@ -51,7 +51,7 @@ func (r *Room) remember(x *guard.Exchange, req *http.Request) error {
 		}
 		return err
 	}
-	if alive, err := r.renewed(req, a, x.Session.ID()); err != nil || !alive {
+	if alive, err := r.renewed(req, a, g); err != nil || !alive {
 		return err
 	}
 	if a.Rights() != g.Rights {

@@ -111,7 +111,11 @@ func (r *Room) getSignOut(req *http.Request) (answer, error) {
 // postSignOut ends the session, also one in which nobody is signed in.
 func (r *Room) postSignOut(req *http.Request, _ url.Values) (answer, error) {
 	if guard.From(req.Context()).Session != nil {
+		key := r.kept(req).Key
 		if err := r.o.Sessions.SignOut(req); err != nil {
+			return answer{}, err
+		}
+		if err := (keeper{r}).End(req.Context(), key); err != nil {
 			return answer{}, err
 		}
 	}
@@ -144,7 +148,7 @@ func recently(g guard.Grant) error {
 	if age := time.Since(g.At); age >= 0 && age < fresh {
 		return nil
 	}
-	d := stale.Deny("the password was given %s ago", time.Since(g.At).Round(time.Second))
+	d := stale.Deny("who it is was proved at %s", g.At.UTC().Format(time.RFC3339))
 	d.Remedy = confirmPath + "?to=" + url.QueryEscape(accountPath)
 	return d
 }

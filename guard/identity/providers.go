@@ -2,12 +2,9 @@ package identity
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -16,7 +13,7 @@ import (
 	"hauberk.dev/guard/identity/account"
 	"hauberk.dev/guard/identity/oidc"
 	"hauberk.dev/guard/identity/pages"
-	"hauberk.dev/store"
+	"hauberk.dev/guard/identity/token"
 )
 
 var provider = &guard.Rule{
@@ -79,11 +76,14 @@ func (r *Room) backFrom(i int, req *http.Request) (answer, error) {
 	if err != nil {
 		return answer{cookies: ends}, refusedBy(err)
 	}
+	x := guard.From(req.Context())
+	if who := account.OIDCID(id.Issuer, id.Subject); id.Fresh && x.Subject != nil && x.Subject.ID != who {
+		return answer{cookies: ends}, provider.Deny("%s was to confirm, and %s came back", x.Subject.ID, who)
+	}
 	a, err := r.arrive(req.Context(), p, id)
 	if err != nil {
 		return answer{cookies: ends}, err
 	}
-	x := guard.From(req.Context())
 	if x.Subject != nil && x.Subject.ID != a.ID {
 		// Two people at one browser: the second must not go on in the vault of
 		// the first. Begin leaves it behind; the journal has who was there.
@@ -91,13 +91,8 @@ func (r *Room) backFrom(i int, req *http.Request) (answer, error) {
 	}
 	g := a.Grant(id.AMR, proved(id.AuthTime, time.Now()))
 	g.SID = id.SID
-	if err := r.o.Sessions.Begin(req, g); err != nil {
+	if err := r.begin(req, p, g, id.Refresh); err != nil {
 		return answer{cookies: ends}, err
-	}
-	if x.Session != nil {
-		if err := p.Keep(req.Context(), x.Session.ID(), id.Refresh); err != nil {
-			return answer{cookies: ends}, err
-		}
 	}
 	e := signedIn.Noted("%s by %s", a.Name, p.Name)
 	e.User = a.ID
@@ -106,10 +101,14 @@ func (r *Room) backFrom(i int, req *http.Request) (answer, error) {
 }
 
 // proved is when a person proved who it is. A provider that does not say so may
-// have asked last week: then it is not fresh.
+// have asked last week: then nobody knows, and it is fresh for nothing. One whose
+// clock is a little ahead means now.
 func proved(at, now time.Time) time.Time {
-	if at.IsZero() || at.After(now) {
-		return now.Add(-fresh)
+	switch {
+	case at.After(now.Add(token.Skew)):
+		return time.Time{}
+	case at.After(now):
+		return now
 	}
 	return at
 }
@@ -228,100 +227,4 @@ func (r *Room) logout(i int, req *http.Request) error {
 	}
 	guard.From(req.Context()).Emit(changed.Noted("%s ended %d sessions", r.providers[i].Name, n))
 	return nil
-}
-
-// renewed says whether the provider of a session still vouches for it.
-func (r *Room) renewed(req *http.Request, a *account.Account, session string) (bool, error) {
-	if a.Issuer == "" {
-		return true, nil
-	}
-	for _, p := range r.providers {
-		if p.Issuer != a.Issuer || !p.Refresh {
-			continue
-		}
-		alive, err := p.Renew(req.Context(), session)
-		var e *oidc.Error
-		if alive && errors.As(err, &e) {
-			err = nil // it cannot be asked now; the session's own limits hold
-		}
-		if !alive {
-			guard.From(req.Context()).Emit(changed.Noted("%s no longer vouches for a session of %s: %v", p.Name, a.ID, err))
-			return false, nil
-		}
-		return true, err
-	}
-	return true, nil
-}
-
-// keeper keeps refresh tokens, which come sealed, beside the sessions.
-type keeper struct{ r *Room }
-
-const (
-	refreshPrefix = "identity/refresh/"
-	// refreshLife is longer than any session lives without being asked for.
-	refreshLife = 31 * 24 * time.Hour
-)
-
-// held is a refresh token with the user whose session it is.
-type held struct {
-	User   string `json:"user"`
-	Sealed []byte `json:"sealed"`
-}
-
-func refreshKey(session string) string { return refreshPrefix + url.PathEscape(session) }
-
-// Kept returns what was kept with a session.
-func (k keeper) Kept(ctx context.Context, session string) ([]byte, bool, error) {
-	h, found, err := k.get(ctx, session)
-	return h.Sealed, found, err
-}
-
-func (k keeper) get(ctx context.Context, session string) (held, bool, error) {
-	var h held
-	rec, found, err := k.r.o.Records.Get(ctx, refreshKey(session))
-	if err != nil || !found {
-		return h, false, err
-	}
-	d := json.NewDecoder(strings.NewReader(string(rec.Value)))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&h); err != nil {
-		return h, false, fmt.Errorf("refresh token of a session: %w", err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return h, false, errors.New("refresh token of a session: the record is longer than it")
-	}
-	return h, true, nil
-}
-
-// Keep keeps it.
-func (k keeper) Keep(ctx context.Context, session string, sealed []byte) error {
-	h, _, err := k.get(ctx, session)
-	if err != nil {
-		return err
-	}
-	if s := guard.From(ctx).Session; s != nil && h.User == "" {
-		g, _ := s.Grant()
-		h.User = g.User
-	}
-	h.Sealed = sealed
-	text, err := json.Marshal(h)
-	if err != nil {
-		return err
-	}
-	_, err = k.r.o.Records.Put(ctx, store.Record{
-		Key: refreshKey(session), Value: text, Version: store.Any, Expires: time.Now().Add(refreshLife),
-	})
-	return err
-}
-
-// End ends the session.
-func (k keeper) End(ctx context.Context, session string) error {
-	h, found, err := k.get(ctx, session)
-	if err != nil || !found {
-		return err
-	}
-	if k.r.o.Sessions.End != nil {
-		_, err = k.r.o.Sessions.End(ctx, h.User, session)
-	}
-	return errors.Join(err, k.r.o.Records.Delete(ctx, refreshKey(session), store.Any))
 }
