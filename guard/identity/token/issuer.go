@@ -26,11 +26,11 @@ type Config struct {
 	// Audience lists what aud may be: the names of this site at the issuer. A
 	// token that is for somebody else only is refused.
 	Audience []string `yaml:"audience"`
-	// JWKS is where the issuer's keys are; without it and without keys its
-	// metadata say it ("/.well-known/openid-configuration").
+	// JWKS is where the issuer's keys are, or, as JSON, the keys themselves.
+	// Without it and without keys the issuer's metadata say where
+	// ("/.well-known/openid-configuration").
 	JWKS string `yaml:"jwks"`
-	// Keys is a file with the keys, or the JWKS itself, in place of asking
-	// anybody.
+	// Keys is a file with the keys, in place of asking anybody.
 	Keys string `yaml:"keys"`
 	// Algorithms may sign; default ES256, ES384, EdDSA, PS256, RS256.
 	Algorithms []string `yaml:"algorithms"`
@@ -103,6 +103,13 @@ func (is *issuer) source(path string) error {
 	switch {
 	case is.Keys != "" && is.JWKS != "":
 		return fmt.Errorf("%s.keys: stands beside jwks: want one of them", path)
+	case strings.HasPrefix(is.JWKS, "{"):
+		k, err := ReadKeys([]byte(is.JWKS), is.algorithms)
+		if err != nil {
+			return fmt.Errorf("%s.jwks: %w", path, err)
+		}
+		is.keys = &Source{fixed: k}
+		return nil
 	case is.Keys != "":
 		k, err := is.listed()
 		if err != nil {
@@ -126,12 +133,8 @@ func (is *issuer) source(path string) error {
 	return nil
 }
 
-// listed reads the keys that the config itself brings: no path begins with a
-// brace.
+// listed reads the file with the keys.
 func (is *issuer) listed() (*Keys, error) {
-	if text := strings.TrimSpace(is.Keys); strings.HasPrefix(text, "{") {
-		return ReadKeys([]byte(text), is.algorithms)
-	}
 	data, err := bounded(is.Keys)
 	if err != nil {
 		return nil, err
