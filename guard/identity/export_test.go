@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"hauberk.dev/guard"
@@ -26,6 +27,19 @@ func (r *Room) Verified(req *http.Request, name, password string) (*account.Acco
 // Redeem is firstUse.
 func (r *Room) Redeem(ctx context.Context, token, name, password string) (*account.Account, error) {
 	return r.firstUse(ctx, administrator, token, name, password)
+}
+
+// Fail counts n wrong passwords for a name, from as many clients.
+func (r *Room) Fail(name string, n int) {
+	folded, err := account.Fold(name)
+	if err != nil {
+		panic(err)
+	}
+	for i := range n {
+		if a, _ := r.locks.throttle.Allow(folded, netip.AddrFrom4([4]byte{10, byte(i), 0, 1}), ""); a != nil {
+			a.Failed()
+		}
+	}
 }
 
 // Lapse is lapse.

@@ -50,7 +50,7 @@ func newDeskUnder(t testing.TB, c identity.Config, profile string) *desk {
 		}
 		fmt.Fprintf(w, "%s sees %s", who, r.URL.RequestURI())
 	}}
-	g.room, err = identity.New(c, identity.Options{URL: "https://own.test", Sessions: identity.Sessions{
+	g.room, err = identity.New(c, identity.Options{URL: "https://own.test", Record: g.sink, Sessions: identity.Sessions{
 		Begin: func(r *http.Request, grant guard.Grant) error {
 			grant.At = grant.At.Add(-g.age)
 			return s.Begin(r, grant)
