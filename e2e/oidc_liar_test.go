@@ -58,7 +58,12 @@ func newLiar(t *testing.T) *liar {
 			"jwks_uri": l.URL + "/jwks", "authorization_response_iss_parameter_supported": true})
 	})
 	mux.HandleFunc("GET /jwks", func(w http.ResponseWriter, _ *http.Request) {
-		x, y := key.X.FillBytes(make([]byte, 32)), key.Y.FillBytes(make([]byte, 32))
+		point, err := key.PublicKey.Bytes()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		x, y := point[1:33], point[33:]
 		json.NewEncoder(w).Encode(object{"keys": []object{{"kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": "1", "x": b64(x), "y": b64(y)}}})
 	})
 	mux.HandleFunc("GET /auth", l.auth)
