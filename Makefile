@@ -36,7 +36,7 @@ e2e:
 ## soak: the slow proofs, SOAK=10 times as long: stops, reloads, kills, floods, slow heads, mutations against Node, releases, fuzzing
 soak: tools
 	@echo "== the slow proofs, $(SOAK) times as long; SOAK=N for another length"
-	HAUBERK_SOAK=$(SOAK) $(TEST) -v -count=1 -timeout 24h -run '^(TestAStop.*|TestReloads.*|TestSlowHeads.*|TestAFlood.*|TestNodeReads.*|TestARelease.*|TestAKill.*|TestEveryErrorOutput.*|TestTheOutputs.*)$$' ./e2e ./guard/harden/wire ./guard/fault/... ./cmd/hauberk ./store/sqlite
+	HAUBERK_SOAK=$(SOAK) $(TEST) -v -count=1 -timeout 24h -run '^(TestAStop.*|TestReloads.*|TestSlowHeads.*|TestAFlood.*|TestNodeReads.*|TestARelease.*|TestAKill.*|TestAMillion.*|TestNobodyLearns.*|TestEveryErrorOutput.*|TestTheOutputs.*)$$' ./e2e ./guard/harden/wire ./guard/fault/... ./cmd/hauberk ./store/sqlite ./guard/session
 	./tools/fuzz.sh $$(($(SOAK) * $(FUZZTIME:s=)))s
 
 ## bench: the comparison with peers, side by side in one run

@@ -199,6 +199,10 @@ var elsewhere = map[string][2]string{
 	"identity.busy":            {"guard/identity/assert_test.go", "TestBodiesThatWaitTakeNoMoreThanTheirRoom"},
 	"identity.broken-body":     {"guard/identity/assert_test.go", "TestAShorterBodyThanItsLengthIsRefused"},
 	"identity.signed-in":       {"guard/identity/page_test.go", "TestSomebodySignsInAndOut"},
+	"identity.guessing":        {"guard/identity/locks_test.go", "TestGuessingIsSlowedDownAndTold"},
+	"identity.crowded":         {"guard/identity/locks_test.go", "TestASignInThatFindsTheQueueFullIsAskedToComeBack"},
+	"identity.keys":            {"guard/identity/locks_test.go", "TestKeysThatCannotBeKeptAreToldAndGoOn"},
+	"identity.provider":        {"e2e/oidc_liar_test.go", "TestAProviderThatLiesSignsNobodyIn"},
 	"https.key-exposed":        {"guard/https/reload_test.go", "TestAKeyThatEverybodyCanReadIsTold"},
 }
 

@@ -88,7 +88,7 @@ func signing(t *testing.T, signer *assertion.Signer, who *guard.Subject, upstrea
 		c := assertion.Claims{Issuer: signerIssuer, Audience: signerAudience, Subject: who, Session: "s1", Method: r.Method, Target: assertion.Target(r), Body: assertion.None}
 		switch {
 		case r.ContentLength > 0 && r.ContentLength <= assertion.MaxBody && who != nil:
-			b, err := hold.Read(r.Context(), r.Body, r.ContentLength)
+			b, err := hold.Read(r.Context(), who.ID, r.Body, r.ContentLength)
 			if err != nil {
 				t.Errorf("hold the body: %v", err)
 				return

@@ -55,6 +55,9 @@ type Grant struct {
 	// Issuer, Subject and SID name the session at an OIDC provider, for a
 	// logout that comes from there.
 	Issuer, Subject, SID string
+	// Key names what is kept beside the session for the provider, "" for
+	// nothing. It stays when the session gets another id.
+	Key string `json:",omitempty"`
 }
 
 // Session is what a request's cookie stands for.

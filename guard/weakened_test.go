@@ -15,6 +15,9 @@ import (
 	"hauberk.dev/guard/harden"
 	"hauberk.dev/guard/headers"
 	"hauberk.dev/guard/https"
+	"hauberk.dev/guard/identity"
+	"hauberk.dev/guard/identity/oidc"
+	"hauberk.dev/guard/identity/token"
 	"hauberk.dev/guard/monitor"
 	"hauberk.dev/guard/ratelimit"
 	"hauberk.dev/guard/session"
@@ -65,6 +68,18 @@ var weakened = map[string]struct {
 	"session.per_user":        {session.Config{PerUser: 50}, "per_user: 50 (default 10)", session.Config{PerUser: 1}},
 	"session.vault":           {session.Config{Vault: "off"}, "vault: off", session.Config{Vault: "on"}},
 
+	"identity.service":         {nil, "", identity.Config{Service: "Shop"}},
+	"identity.logo":            {nil, "", identity.Config{Logo: "logo.svg"}},
+	"identity.accent":          {nil, "", identity.Config{Accent: "#000000"}},
+	"identity.accent_dark":     {nil, "", identity.Config{AccentDark: "#ffffff"}},
+	"identity.texts":           {nil, "", identity.Config{Texts: "texts.json"}},
+	"identity.service_workers": {identity.Config{ServiceWorkers: []string{"/files/sw.js"}}, `service_workers: "/files/sw.js" may rule more than its folder`, nil},
+	"identity.issuer":          {nil, "", identity.Config{Issuer: "https://id.test"}},
+	"identity.audience":        {nil, "", identity.Config{Audience: "shop"}},
+	"identity.password":        {nil, "", identity.Config{Password: identity.Password{Min: 20, Words: []string{"shop"}}}},
+	"identity.providers":       {providers(oidc.Config{Anyone: true}), "providers[0].anyone: everybody whom https://id.test knows may sign in", providers(oidc.Config{})},
+	"identity.tokens":          {identity.Config{Tokens: []token.Config{{Issuer: "https://id.test"}}}, `tokens: "https://id.test" may speak for users`, nil},
+
 	"fault.leaks": {nil, "", fault.Config{Leaks: "refuse"}},
 	"fault.hold":  {fault.Config{Hold: 1}, "hold: 1B (default 32KiB)", fault.Config{Hold: guard.MiB}},
 
@@ -93,6 +108,11 @@ var weakened = map[string]struct {
 }
 
 var local = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+
+func providers(c oidc.Config) identity.Config {
+	c.Issuer = "https://id.test"
+	return identity.Config{Providers: []oidc.Config{c}}
+}
 
 func perMinute(limit, burst int) ratelimit.Rate {
 	return ratelimit.Rate{Limit: limit, Per: time.Minute, Burst: burst}
@@ -150,6 +170,25 @@ func TestEveryKeyThatWeakensSaysSo(t *testing.T) {
 	for key := range weakened {
 		if !seen[key] {
 			t.Errorf("%s is no key", key)
+		}
+	}
+}
+
+// TestWhatAProviderOrAnIssuerWeakensIsToldAtItsPlace walks the keys of the two
+// lists of room identity.
+func TestWhatAProviderOrAnIssuerWeakensIsToldAtItsPlace(t *testing.T) {
+	fine := oidc.Config{Issuer: "https://id.test", Algorithms: []string{"ES256"}}
+	for want, c := range map[string]identity.Config{
+		`providers[1].algorithms: "RS512" may sign`:                      {Providers: []oidc.Config{fine, {Issuer: "https://id.test", Algorithms: []string{"ES256", "RS512"}}}},
+		"providers[1].client_secret: stands in the config":               {Providers: []oidc.Config{fine, {Issuer: "https://id.test", ClientSecret: "s"}}},
+		`providers[1].issuer: "http://127.0.0.1:1" is asked without TLS`: {Providers: []oidc.Config{fine, {Issuer: "http://127.0.0.1:1"}}},
+		`tokens[0].types: "none" lets in`:                                {Tokens: []token.Config{{Issuer: "https://id.test", Types: []string{"none"}}}},
+		`tokens[0].algorithms: "PS512" may sign`:                         {Tokens: []token.Config{{Issuer: "https://id.test", Algorithms: []string{"PS512"}}}},
+		`tokens[0].issuer: "http://127.0.0.1:1" is asked for keys`:       {Tokens: []token.Config{{Issuer: "https://id.test", JWKS: "http://127.0.0.1:1"}}},
+	} {
+		got := slices.DeleteFunc(c.Weakened(), func(s string) bool { return strings.HasPrefix(s, "tokens: ") })
+		if len(got) != 1 || !strings.HasPrefix(got[0], want) {
+			t.Errorf("got %q, want %q", got, want)
 		}
 	}
 }

@@ -29,7 +29,7 @@ if [ -n "$need" ]; then
 		echo "missing, and not installed for want of root or apt-get:$need" >&2
 	fi
 fi
-for dir in examples/express e2e/observatory e2e/vault e2e/oidc e2e/axe npm/express; do
+for dir in examples/express e2e/observatory e2e/vault e2e/oidc e2e/axe e2e/routing npm/express guard/access/policy/testdata/oracle; do
 	if command -v npm >/dev/null 2>&1; then
 		./tools/npm.sh "$dir"
 	fi

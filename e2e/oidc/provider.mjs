@@ -1,4 +1,4 @@
-// An OpenID provider for the tests: node provider.mjs GATE-ORIGIN
+// An OpenID provider for the tests: node provider.mjs GATE-ORIGIN [ALGORITHM [PORT]]
 //
 // It is oidc-provider with its own pages for development (a form that takes
 // any name). It prints its issuer when it listens, and ends when its standard
@@ -9,7 +9,7 @@ import Provider from 'oidc-provider';
 
 const gate = process.argv[2];
 const server = http.createServer();
-server.listen(0, '127.0.0.1', () => {
+server.listen(Number(process.argv[4] ?? 0), '127.0.0.1', () => {
   const issuer = `http://127.0.0.1:${server.address().port}`;
   const jwk = (key, kid, alg) => ({ ...key.privateKey.export({ format: 'jwk' }), kid, alg, use: 'sig' });
   const provider = new Provider(issuer, {

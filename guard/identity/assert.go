@@ -49,7 +49,7 @@ func (r *Room) assert(req *http.Request) (asserted, error) {
 	case x.Subject == nil || req.ContentLength < 0 || req.ContentLength > assertion.MaxBody:
 		c.Body = assertion.Unbound
 	default:
-		body, err := r.hold.Read(req.Context(), req.Body, req.ContentLength)
+		body, err := r.hold.Read(req.Context(), x.Subject.ID, req.Body, req.ContentLength)
 		if err != nil {
 			return up, unread(req, err)
 		}

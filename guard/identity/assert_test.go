@@ -119,34 +119,50 @@ func TestAShorterBodyThanItsLengthIsRefused(t *testing.T) {
 
 func TestBodiesThatWaitTakeNoMoreThanTheirRoom(t *testing.T) {
 	g := open(t, identity.Config{}, identity.Options{})
-	_, session := g.add(t, "ada")
-	const each, many = 1 << 20, 64
-	stuck, entered := make(chan struct{}), make(chan bool, many+1)
+	const each, own, many = 1 << 20, 8, 8
+	var sessions []string
+	for i := range many + 1 {
+		_, session := g.add(t, fmt.Sprintf("ada%d", i))
+		sessions = append(sessions, session)
+	}
+	stuck, entered := make(chan struct{}), make(chan bool, 2*many*own)
 	var wg sync.WaitGroup
-	ask := func(body io.Reader) int {
-		r := httptest.NewRequest("POST", "/", body)
+	ask := func(session string) int {
+		r := httptest.NewRequest("POST", "/", io.MultiReader(strings.NewReader(strings.Repeat("x", each))))
 		r.ContentLength = each
 		x := &guard.Exchange{Session: &visit{g.visits, session}, Route: &guard.Route{N: 1, Site: "own.test"}, Sink: g.record}
 		w := httptest.NewRecorder()
 		g.Know(g.Assert(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { entered <- true; <-stuck }))).ServeHTTP(w, r.WithContext(guard.With(r.Context(), x)))
 		return w.Code
 	}
-	for range many {
-		wg.Go(func() { ask(strings.NewReader(strings.Repeat("x", each))) })
+	fill := func(session string) {
+		for range own {
+			wg.Go(func() { ask(session) })
+		}
+		for range own {
+			<-entered
+		}
 	}
-	for range many {
-		<-entered
+	fill(sessions[0])
+	t.Run("of one user", func(t *testing.T) {
+		if code := ask(sessions[0]); code != http.StatusServiceUnavailable || g.last().Rule.ID != "identity.busy" {
+			t.Errorf("got %d for the ninth body of one user, want 503 identity.busy", code)
+		}
+	})
+	for _, session := range sessions[1:many] {
+		fill(session) // others go on
 	}
-	if code := ask(strings.NewReader(strings.Repeat("x", each))); code != http.StatusServiceUnavailable {
-		t.Errorf("got %d, want 503", code)
-	}
-	if e := g.last(); e.Rule.ID != "identity.busy" {
-		t.Errorf("got %q, want identity.busy", e.Rule.ID)
-	}
+	t.Run("of all", func(t *testing.T) {
+		if code := ask(sessions[many]); code != http.StatusServiceUnavailable || g.last().Rule.ID != "identity.busy" {
+			t.Errorf("got %d with all the room taken, want 503 identity.busy", code)
+		}
+	})
 	close(stuck)
 	wg.Wait()
-	if code := ask(strings.NewReader(strings.Repeat("x", each))); code != 200 {
-		t.Errorf("got %d once there is room again, want 200", code)
+	for _, session := range []string{sessions[0], sessions[many]} {
+		if code := ask(session); code != 200 {
+			t.Errorf("got %d once there is room again, want 200", code)
+		}
 	}
 }
 

@@ -55,9 +55,21 @@ func hostable(host string) bool {
 // Weakened says of every key in which c allows more than the default does, for
 // the start and for audits.
 func (c Config) Weakened() []string {
-	var issuers []string
-	for _, t := range c.Tokens {
-		issuers = append(issuers, t.Issuer)
+	weak := guard.Each(nil, "service_workers", c.ServiceWorkers, "may rule more than its folder")
+	for i, p := range c.Providers {
+		weak = append(weak, at("providers", i, p.Weakened())...)
 	}
-	return guard.Each(nil, "tokens", issuers, "may speak for users by bearer tokens")
+	for i, t := range c.Tokens {
+		weak = guard.Each(weak, "tokens", []string{t.Issuer}, "may speak for users by bearer tokens")
+		weak = append(weak, at("tokens", i, t.Weakened())...)
+	}
+	return weak
+}
+
+// at puts the place of item i of a list before what is weaker about it.
+func at(list string, i int, weak []string) []string {
+	for n, line := range weak {
+		weak[n] = fmt.Sprintf("%s[%d].%s", list, i, line)
+	}
+	return weak
 }

@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"hauberk.dev/guard"
@@ -28,6 +29,7 @@ func (r *Room) Redeem(ctx context.Context, token, name, password string) (*accou
 	return r.firstUse(ctx, administrator, token, name, password)
 }
 
+<<<<<<< HEAD
 // Onward says where a hand-over leads to, "" for none.
 func (r *Room) Onward(req *http.Request, to string) (origin, again string) {
 	o, ok := r.onwardOf(to)
@@ -35,6 +37,19 @@ func (r *Room) Onward(req *http.Request, to string) (origin, again string) {
 		return "", ""
 	}
 	return originOf(req, o.host), o.path()
+=======
+// Fail counts n wrong passwords for a name, from as many clients.
+func (r *Room) Fail(name string, n int) {
+	folded, err := account.Fold(name)
+	if err != nil {
+		panic(err)
+	}
+	for i := range n {
+		if a, _ := r.locks.throttle.Allow(folded, netip.AddrFrom4([4]byte{10, byte(i), 0, 1}), ""); a != nil {
+			a.Failed()
+		}
+	}
+>>>>>>> oidc2
 }
 
 // Lapse is lapse.

@@ -118,6 +118,7 @@ func (r *Room) signedOut(req *http.Request) pages.SignedOut {
 // the pages have a host of their own, every session of the same sign-in ends
 // with it: that of the login host, and what was handed over from there.
 func (r *Room) postSignOut(req *http.Request, _ url.Values) (answer, error) {
+<<<<<<< HEAD
 	s := guard.From(req.Context()).Session
 	if s == nil {
 		return answer{view: r.signedOut(req)}, nil
@@ -128,6 +129,14 @@ func (r *Room) postSignOut(req *http.Request, _ url.Values) (answer, error) {
 	}
 	if in && r.c.Host != "" && g.SID != "" {
 		if _, err := r.o.Sessions.EndOIDC(req.Context(), g.Issuer, g.SID, ""); err != nil {
+=======
+	if guard.From(req.Context()).Session != nil {
+		key := r.kept(req).Key
+		if err := r.o.Sessions.SignOut(req); err != nil {
+>>>>>>> oidc2
+			return answer{}, err
+		}
+		if err := (keeper{r}).End(req.Context(), key); err != nil {
 			return answer{}, err
 		}
 	}
@@ -160,7 +169,7 @@ func recently(g guard.Grant) error {
 	if age := time.Since(g.At); age >= 0 && age < fresh {
 		return nil
 	}
-	d := stale.Deny("the password was given %s ago", time.Since(g.At).Round(time.Second))
+	d := stale.Deny("who it is was proved at %s", g.At.UTC().Format(time.RFC3339))
 	d.Remedy = confirmPath + "?to=" + url.QueryEscape(accountPath)
 	return d
 }

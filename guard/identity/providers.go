@@ -2,14 +2,15 @@ package identity
 
 import (
 	"context"
+<<<<<<< HEAD
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+=======
+>>>>>>> oidc2
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -17,7 +18,12 @@ import (
 	"hauberk.dev/guard"
 	"hauberk.dev/guard/identity/account"
 	"hauberk.dev/guard/identity/oidc"
+<<<<<<< HEAD
 	"hauberk.dev/store"
+=======
+	"hauberk.dev/guard/identity/pages"
+	"hauberk.dev/guard/identity/token"
+>>>>>>> oidc2
 )
 
 var provider = &guard.Rule{
@@ -80,11 +86,14 @@ func (r *Room) backFrom(i int, req *http.Request) (answer, error) {
 	if err != nil {
 		return answer{cookies: ends}, refusedBy(err)
 	}
+	x := guard.From(req.Context())
+	if who := account.OIDCID(id.Issuer, id.Subject); id.Fresh && x.Subject != nil && x.Subject.ID != who {
+		return answer{cookies: ends}, provider.Deny("%s was to confirm, and %s came back", x.Subject.ID, who)
+	}
 	a, err := r.arrive(req.Context(), p, id)
 	if err != nil {
 		return answer{cookies: ends}, err
 	}
-	x := guard.From(req.Context())
 	if x.Subject != nil && x.Subject.ID != a.ID {
 		// Two people at one browser: the second must not go on in the vault of
 		// the first. Begin leaves it behind; the journal has who was there.
@@ -92,6 +101,7 @@ func (r *Room) backFrom(i int, req *http.Request) (answer, error) {
 	}
 	g := a.Grant(id.AMR, proved(id.AuthTime, time.Now()))
 	g.SID = id.SID
+<<<<<<< HEAD
 	g = r.linked(req, g)
 	if err := r.o.Sessions.Begin(req, g); err != nil {
 		return answer{cookies: ends}, err
@@ -101,6 +111,11 @@ func (r *Room) backFrom(i int, req *http.Request) (answer, error) {
 			return answer{cookies: ends}, err
 		}
 	}
+=======
+	if err := r.begin(req, p, g, id.Refresh); err != nil {
+		return answer{cookies: ends}, err
+	}
+>>>>>>> oidc2
 	e := signedIn.Noted("%s by %s", a.Name, p.Name)
 	e.User = a.ID
 	x.Emit(e)
@@ -121,10 +136,14 @@ func (r *Room) vouched(g guard.Grant, session string) string {
 const signInPrefix = "sign-in/"
 
 // proved is when a person proved who it is. A provider that does not say so may
-// have asked last week: then it is not fresh.
+// have asked last week: then nobody knows, and it is fresh for nothing. One whose
+// clock is a little ahead means now.
 func proved(at, now time.Time) time.Time {
-	if at.IsZero() || at.After(now) {
-		return now.Add(-fresh)
+	switch {
+	case at.After(now.Add(token.Skew)):
+		return time.Time{}
+	case at.After(now):
+		return now
 	}
 	return at
 }
@@ -244,6 +263,7 @@ func (r *Room) logout(i int, req *http.Request) error {
 	guard.From(req.Context()).Emit(changed.Noted("%s ended %d sessions", r.providers[i].Name, n))
 	return nil
 }
+<<<<<<< HEAD
 
 // renewed says whether the provider of a session still vouches for it.
 func (r *Room) renewed(req *http.Request, a *account.Account, session string) (bool, error) {
@@ -345,3 +365,5 @@ func (k keeper) End(ctx context.Context, session string) error {
 	}
 	return errors.Join(err, k.r.o.Records.Delete(ctx, refreshKey(session), store.Any))
 }
+=======
+>>>>>>> oidc2

@@ -12,8 +12,9 @@ import (
 const MaxBody = 1 << 20
 
 const (
-	// maxHeld bounds the bytes of all bodies that are held at once.
-	maxHeld = 64 << 20
+	// maxHeld bounds the bytes of all bodies that are held at once, maxEach the
+	// lengths of those of one subject.
+	maxHeld, maxEach = 64 << 20, 8 << 20
 	// patience is how long a body waits for its room.
 	patience = 5 * time.Second
 	// grain is the first part of a body; each next one is twice as long, so
@@ -27,9 +28,18 @@ type ErrFull struct{}
 // Error says so.
 func (ErrFull) Error() string { return "the bodies of other requests take all the room" }
 
-// Hold is the room for bodies: its zero value has all of it.
+// Hold is the room for bodies: its zero value has all of it. It has one door a
+// subject, so that nobody fills it alone, and behind them one for all. The first
+// counts a body by its length, or those of one subject that have each a part
+// would wait for each other.
 type Hold struct {
-	mu      sync.Mutex
+	mu   sync.Mutex
+	all  door
+	each map[string]*door // of those who are in
+}
+
+// door lets in up to a bound.
+type door struct {
 	taken   int
 	waiting []waiter // in their order
 }
@@ -42,20 +52,26 @@ type waiter struct {
 // Body is a body that was read.
 type Body struct {
 	hold  *Hold
+	who   string
 	mu    sync.Mutex
 	parts [][]byte
 	taken int
+	whole int // what the subject's door counts
 	sum   [sha256.Size]byte
 }
 
-// Read reads n bytes from, and no more than come.
-func (h *Hold) Read(ctx context.Context, from io.Reader, n int64) (*Body, error) {
-	b := &Body{hold: h}
+// Read reads n bytes of a subject, and no more than come.
+func (h *Hold) Read(ctx context.Context, who string, from io.Reader, n int64) (*Body, error) {
+	b := &Body{hold: h, who: who}
+	if err := h.enter(ctx, who, int(n)); err != nil {
+		return nil, err
+	}
+	b.whole = int(n)
 	sum := sha256.New()
 	size := int64(grain)
 	for left := n; left > 0; size *= 2 {
 		size = min(size, left)
-		if err := h.take(ctx, int(size)); err != nil {
+		if err := h.take(ctx, &h.all, maxHeld, int(size)); err != nil {
 			b.Close()
 			return nil, err
 		}
@@ -95,22 +111,70 @@ func (b *Body) Read(p []byte) (int, error) {
 func (b *Body) Close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.hold.give(b.taken)
-	b.parts, b.taken = nil, 0
+	b.hold.leave(b.who, b.whole, b.taken)
+	b.parts, b.taken, b.whole = nil, 0, 0
 	return nil
 }
 
-// take waits for room for n bytes.
-func (h *Hold) take(ctx context.Context, n int) error {
+// enter waits at the door of a subject for room for a whole body.
+func (h *Hold) enter(ctx context.Context, who string, n int) error {
 	h.mu.Lock()
-	if len(h.waiting) == 0 && h.taken+n <= maxHeld {
-		h.taken += n
-		h.mu.Unlock()
+	d := h.each[who]
+	if d == nil {
+		d = &door{}
+		if h.each == nil {
+			h.each = map[string]*door{}
+		}
+		h.each[who] = d
+	}
+	w := d.queue(maxEach, n) // before the lock is given up, or the door could go
+	h.mu.Unlock()
+	err := h.wait(ctx, d, maxEach, w)
+	if err != nil {
+		h.leave(who, 0, 0)
+	}
+	return err
+}
+
+// leave gives back what a body took.
+func (h *Hold) leave(who string, whole, taken int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.all.give(maxHeld, taken)
+	d := h.each[who]
+	if d == nil {
+		return
+	}
+	d.give(maxEach, whole)
+	if d.taken == 0 && len(d.waiting) == 0 {
+		delete(h.each, who)
+	}
+}
+
+// take waits at a door for room for n bytes.
+func (h *Hold) take(ctx context.Context, d *door, bound, n int) error {
+	h.mu.Lock()
+	w := d.queue(bound, n)
+	h.mu.Unlock()
+	return h.wait(ctx, d, bound, w)
+}
+
+// queue takes room for n bytes, or a place in the queue for it; nil is in. The
+// caller holds the lock of the Hold, as for all of a door.
+func (d *door) queue(bound, n int) *waiter {
+	if len(d.waiting) == 0 && d.taken+n <= bound {
+		d.taken += n
 		return nil
 	}
 	w := waiter{n, make(chan struct{})}
-	h.waiting = append(h.waiting, w)
-	h.mu.Unlock()
+	d.waiting = append(d.waiting, w)
+	return &w
+}
+
+func (h *Hold) wait(ctx context.Context, d *door, bound int, w *waiter) error {
+	if w == nil {
+		return nil
+	}
 	late := time.NewTimer(patience)
 	defer late.Stop()
 	var err error
@@ -124,28 +188,26 @@ func (h *Hold) take(ctx context.Context, n int) error {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for i, each := range h.waiting {
+	for i, each := range d.waiting {
 		if each.ready == w.ready {
-			h.waiting = append(h.waiting[:i], h.waiting[i+1:]...)
-			h.wake()
+			d.waiting = append(d.waiting[:i], d.waiting[i+1:]...)
+			d.wake(bound)
 			return err
 		}
 	}
 	return nil // its turn came in the last moment
 }
 
-func (h *Hold) give(n int) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.taken -= n
-	h.wake()
+func (d *door) give(bound, n int) {
+	d.taken -= n
+	d.wake(bound)
 }
 
-// wake lets those in whose turn it is. The caller holds the lock.
-func (h *Hold) wake() {
-	for len(h.waiting) > 0 && h.taken+h.waiting[0].n <= maxHeld {
-		h.taken += h.waiting[0].n
-		close(h.waiting[0].ready)
-		h.waiting = h.waiting[1:]
+// wake lets those in whose turn it is.
+func (d *door) wake(bound int) {
+	for len(d.waiting) > 0 && d.taken+d.waiting[0].n <= bound {
+		d.taken += d.waiting[0].n
+		close(d.waiting[0].ready)
+		d.waiting = d.waiting[1:]
 	}
 }

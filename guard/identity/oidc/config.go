@@ -63,7 +63,7 @@ func (c Config) Weakened() []string {
 	if remote.Plain(c.Issuer) {
 		weak = guard.Each(weak, "issuer", []string{c.Issuer}, "is asked without TLS")
 	}
-	return weak
+	return token.Added(weak, c.Algorithms)
 }
 
 // check returns the secret and the algorithms of c, which stands at path.

@@ -10,12 +10,12 @@ import (
 	"golang.org/x/oauth2"
 )
 
-// Keeper keeps what Config.Refresh needs, by the ID of a session. What it
-// keeps is sealed.
+// Keeper keeps what Config.Refresh needs, by a name that stays the same for as
+// long as a session lives. What it keeps is sealed.
 type Keeper interface {
 	Kept(ctx context.Context, session string) (sealed []byte, found bool, err error)
 	Keep(ctx context.Context, session string, sealed []byte) error
-	// End ends the session, and what was kept with it.
+	// End forgets what was kept with it: the session is over.
 	End(ctx context.Context, session string) error
 }
 
@@ -156,7 +156,9 @@ func (p *Provider) renew(ctx context.Context, session string, r *renewal) {
 	defer p.renewals.leave(session, r)
 	sealed, found, err := p.keeper.Kept(ctx, session)
 	if err != nil || !found {
-		r.err = err
+		// Where something was kept and is not any more, another request has seen
+		// the end of the session.
+		r.alive, r.err = err != nil, err
 		return
 	}
 	k, err := p.openToken(sealed)

@@ -69,7 +69,8 @@ type Account struct {
 	Roles       []string
 	// Provider is the name of who vouches, "" for an account of this gate.
 	Provider string
-	// SignedIn is when the password was last given.
+	// SignedIn is when the password was last given, zero where a provider does
+	// not say.
 	SignedIn time.Time
 	// Password says that the account has one, which can be changed here; it has
 	// at least Least characters.

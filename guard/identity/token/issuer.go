@@ -26,8 +26,9 @@ type Config struct {
 	// Audience lists what aud may be: the names of this site at the issuer. A
 	// token that is for somebody else only is refused.
 	Audience []string `yaml:"audience"`
-	// JWKS is where the issuer's keys are; without it and without keys its
-	// metadata say it ("/.well-known/openid-configuration").
+	// JWKS is where the issuer's keys are, or, as JSON, the keys themselves.
+	// Without it and without keys the issuer's metadata say where
+	// ("/.well-known/openid-configuration").
 	JWKS string `yaml:"jwks"`
 	// Keys is a file with the keys, in place of asking anybody.
 	Keys string `yaml:"keys"`
@@ -54,7 +55,7 @@ func (c Config) Weakened() []string {
 			weak = guard.Each(weak, "issuer", []string{at}, "is asked for keys without TLS")
 		}
 	}
-	return weak
+	return Added(weak, c.Algorithms)
 }
 
 // issuer is a Config that was found right.
@@ -102,14 +103,17 @@ func (is *issuer) source(path string) error {
 	switch {
 	case is.Keys != "" && is.JWKS != "":
 		return fmt.Errorf("%s.keys: stands beside jwks: want one of them", path)
+	case strings.HasPrefix(is.JWKS, "{"):
+		k, err := ReadKeys([]byte(is.JWKS), is.algorithms)
+		if err != nil {
+			return fmt.Errorf("%s.jwks: %w", path, err)
+		}
+		is.keys = &Source{fixed: k}
+		return nil
 	case is.Keys != "":
-		data, err := bounded(is.Keys)
+		k, err := is.listed()
 		if err != nil {
 			return fmt.Errorf("%s.keys: %w", path, err)
-		}
-		k, err := ReadKeys(data, is.algorithms)
-		if err != nil {
-			return fmt.Errorf("%s.keys: %s: %w", path, is.Keys, err)
 		}
 		is.keys = &Source{fixed: k}
 		return nil
@@ -127,6 +131,19 @@ func (is *issuer) source(path string) error {
 		return Fetch(ctx, client, is.JWKS, is.Issuer, is.algorithms)
 	})
 	return nil
+}
+
+// listed reads the file with the keys.
+func (is *issuer) listed() (*Keys, error) {
+	data, err := bounded(is.Keys)
+	if err != nil {
+		return nil, err
+	}
+	k, err := ReadKeys(data, is.algorithms)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", is.Keys, err)
+	}
+	return k, nil
 }
 
 // bounded reads a file of at most remote.MaxBody bytes.

@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"github.com/go-jose/go-jose/v4"
+
+	"hauberk.dev/guard"
 )
 
 // The bounds of a key set. An RSA key past most would make each forged token
@@ -49,6 +51,12 @@ func Algorithms(list []string, path string) ([]string, error) {
 		}
 	}
 	return list, errors.Join(errs...)
+}
+
+// Added appends what a list of algorithms allows beyond the default.
+func Added(weak, list []string) []string {
+	more := slices.DeleteFunc(slices.Clone(list), func(name string) bool { return slices.Contains(defaults(), name) })
+	return guard.Each(weak, "algorithms", more, "may sign")
 }
 
 // Keys are the usable public keys of one issuer, each for one algorithm.
