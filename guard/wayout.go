@@ -18,6 +18,12 @@ func Amend(edit func(h http.Header, r *http.Request, status int) error) func(htt
 	return way(step{amend: edit})
 }
 
+// Edit is Amend for one request, where what edit does is known only once the
+// request is there: it makes no handler for it.
+func Edit(w http.ResponseWriter, r *http.Request, edit func(h http.Header, r *http.Request, status int) error, next http.Handler) {
+	enter(w, r, step{amend: edit}, next)
+}
+
 // Filter changes the decoded bytes of an answer. open sees the header that
 // the app gave and may edit it; it returns nil where it does not care. The
 // header leaves with the first byte that the outermost filter lets go, so a

@@ -25,7 +25,7 @@ type writer struct {
 	x     *Exchange
 	h     http.Header // of w: what the handler writes into
 	steps []step
-	room  [8]step
+	room  [12]step
 
 	code   int         // 0 until the handler has decided
 	head   http.Header // the header that leaves, once it differs from h

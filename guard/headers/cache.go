@@ -59,6 +59,8 @@ func asset(h http.Header) bool {
 	return strings.HasPrefix(kind, "font/")
 }
 
+var onCookie = []string{"Cookie"}
+
 // vary names a request header on which the answer depends.
 func vary(h http.Header, name string) {
 	for _, line := range h["Vary"] {
@@ -68,5 +70,9 @@ func vary(h http.Header, name string) {
 			}
 		}
 	}
-	h["Vary"] = append(h["Vary"][:len(h["Vary"]):len(h["Vary"])], name)
+	if name == "Cookie" {
+		more(h, "Vary", onCookie)
+		return
+	}
+	more(h, "Vary", []string{name})
 }

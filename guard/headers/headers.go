@@ -65,7 +65,7 @@ type route struct {
 	profile       string
 	values        []value
 	csp, signed   policies
-	watched       string
+	watched       []string // shared by all answers, never written to
 	pages         [][2]string
 	endpoint      []string
 	features      permissions

@@ -120,8 +120,8 @@ func (rt *route) observe(h http.Header, x *guard.Exchange) {
 	if x.Refused != nil || !isPage(h) {
 		return
 	}
-	if rt.watched != "" {
-		h[cspOnly] = append(h[cspOnly][:len(h[cspOnly]):len(h[cspOnly])], rt.watched)
+	if rt.watched != nil {
+		more(h, cspOnly, rt.watched)
 	}
 	for _, v := range rt.pages {
 		enforced := strings.TrimSuffix(v[0], "-Report-Only")
@@ -133,7 +133,16 @@ func (rt *route) observe(h http.Header, x *guard.Exchange) {
 		return
 	}
 	// A dictionary (RFC 9651, 3.2) goes on in a second field line.
-	h[endpoints] = append(h[endpoints][:len(h[endpoints]):len(h[endpoints])], rt.endpoint...)
+	more(h, endpoints, rt.endpoint)
+}
+
+// more adds values that all answers share: where the app has none of its own
+// they stand as they are, and whoever adds to them makes a copy.
+func more(h http.Header, name string, values []string) {
+	if app := h[name]; len(app) > 0 {
+		values = append(app[:len(app):len(app)], values...)
+	}
+	h[name] = values[:len(values):len(values)]
 }
 
 func isPage(h http.Header) bool {

@@ -162,7 +162,7 @@ func (rt *route) override(p profile, by map[string]string) error {
 		case cspHeader:
 			rt.csp = both(text, rt.profile == "learned")
 		case cspOnly:
-			rt.watched = text
+			rt.watched = []string{text}
 		case features:
 			rt.features = newPermissions(text)
 		default:

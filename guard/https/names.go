@@ -39,8 +39,12 @@ func parseHost(s string) (host, bool) {
 		a, err := netip.ParseAddr(in)
 		return host{addr: a.Unmap()}, ok && err == nil && a.Is6() && a.Zone() == ""
 	}
-	if a, err := netip.ParseAddr(s); err == nil {
-		return host{addr: a.Unmap()}, a.Zone() == ""
+	// What ends in no digit and has no colon is no address; to have ParseAddr say
+	// so makes an error on each request.
+	if s != "" && ('0' <= s[len(s)-1] && s[len(s)-1] <= '9' || strings.Contains(s, ":")) {
+		if a, err := netip.ParseAddr(s); err == nil {
+			return host{addr: a.Unmap()}, a.Zone() == ""
+		}
 	}
 	s = strings.TrimSuffix(s, ".")
 	if s == "" || len(s) > 253 {

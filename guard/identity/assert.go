@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"strings"
 
@@ -102,7 +103,28 @@ func (r *Room) issuer(rt *guard.Route) string {
 	if r.c.Issuer != "" {
 		return r.c.Issuer
 	}
-	return "https://" + strings.TrimPrefix(rt.Site, "*.")
+	if known := r.issuers.Load(); known != nil {
+		if name, ok := (*known)[rt.Site]; ok {
+			return name
+		}
+	}
+	return r.nameIssuer(rt.Site)
+}
+
+// nameIssuer makes the issuer's name for a site and keeps it: there are as many
+// as sites in the configuration, and each request asks for one.
+func (r *Room) nameIssuer(site string) string {
+	name := "https://" + strings.TrimPrefix(site, "*.")
+	for {
+		known := r.issuers.Load()
+		more := map[string]string{site: name}
+		if known != nil {
+			maps.Copy(more, *known)
+		}
+		if r.issuers.CompareAndSwap(known, &more) {
+			return name
+		}
+	}
 }
 
 // audience is the app that a route leads to.

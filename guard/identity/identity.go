@@ -122,7 +122,8 @@ type Room struct {
 	providers []*oidc.Provider // as doors
 	locks     *locks
 	lists     atomic.Pointer[[]*password.Filter]
-	tokens    *token.Verifier // nil: no issuer is listed
+	tokens    *token.Verifier                   // nil: no issuer is listed
+	issuers   atomic.Pointer[map[string]string] // who vouches for a site
 	keys      *assertion.Keys
 	signer    *assertion.Signer
 	hold      *assertion.Hold

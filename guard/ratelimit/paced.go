@@ -21,7 +21,7 @@ func (r *Room) Paced(next http.Handler) http.Handler {
 		if !rt.allow.has(x.Client) {
 			p.policy, p.decision, p.refusal = r.take(req, x, rt, p.holder)
 		}
-		guard.Amend(p.answer)(p).ServeHTTP(w, req)
+		guard.Edit(w, req, p.answer, p)
 	})
 }
 

@@ -1,9 +1,12 @@
 package session
 
 import (
+	"bytes"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"hauberk.dev/guard/session/vault"
 )
 
 // The bounds of the read cache, and how long it is believed: another process
@@ -14,6 +17,8 @@ const (
 	trust          = 5 * time.Second
 	// entrySize is what an entry is reckoned to cost beside its vault.
 	entrySize = 1 << 10
+	// cookieSize is what a cookie of an open vault takes beside its text.
+	cookieSize = 192
 	// unknowns is how many ids that no session has are remembered.
 	unknowns = 1024
 )
@@ -23,6 +28,8 @@ type entry struct {
 	content
 	hash    sum
 	vault   []byte // sealed
+	opened  atomic.Pointer[opened]
+	more    int    // what opened takes, as the cache has counted it; the cache's
 	version uint64 // 0: not written yet
 	bucket  string // "s:" and the session's ID
 
@@ -43,7 +50,18 @@ func newEntry(hash sum, c content, vault []byte, version uint64, read time.Time)
 	return e
 }
 
-func (e *entry) size() int { return entrySize + len(e.vault) }
+func (e *entry) size() int { return entrySize + len(e.vault) + e.more }
+
+// opened is what a vault holds, kept with its entry so that the next request
+// of the session need not open it again. It goes when the entry goes, is never
+// written anywhere, and is for requests that showed the id: state.open.
+type opened struct {
+	jar    vault.Jar
+	folded []string // the names of jar
+}
+
+// size is at least what it takes: all text once, the names once more.
+func (o *opened) size(sealed int) int { return 2*sealed + cookieSize*len(o.jar) }
 
 // saw notes a request at now.
 func (e *entry) saw(now int64) {
@@ -129,6 +147,10 @@ func (c *cache) remove(hash sum) {
 func (c *cache) keep(e *entry) {
 	if old := c.by[e.hash]; old != nil {
 		e.inherit(old)
+		if old.more > 0 && bytes.Equal(e.vault, old.vault) { // read again, and nothing new
+			e.opened.Store(old.opened.Load())
+			e.more = old.more
+		}
 		c.bytes += e.size() - old.size()
 		e.at = old.at
 		c.ring[e.at], c.by[e.hash] = e, e
@@ -137,9 +159,27 @@ func (c *cache) keep(e *entry) {
 		c.ring, c.by[e.hash] = append(c.ring, e), e
 		c.bytes += e.size()
 	}
+	c.bound(e)
+}
+
+// bound evicts until the bounds hold.
+func (c *cache) bound(kept *entry) {
 	for len(c.ring) > maxCached || c.bytes > maxCachedBytes {
-		c.evict(e)
+		c.evict(kept)
 	}
+}
+
+// open keeps what the vault of e holds, as long as e is kept.
+func (c *cache) open(e *entry, o *opened) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.by[e.hash] != e || e.more > 0 {
+		return
+	}
+	e.opened.Store(o)
+	e.more = o.size(len(e.vault))
+	c.bytes += e.more
+	c.bound(e)
 }
 
 // evict takes one entry other than the one that was kept just now.

@@ -32,6 +32,17 @@ func (r *Room) ChangeVault(req *http.Request, edit func([]byte) ([]byte, error))
 
 func (r *Room) CacheSize() (entries, bytes int) { return len(r.mem.cache.ring), r.mem.cache.bytes }
 
+// Opened says whether the cache keeps what the vault of the request's session
+// holds, and how many bytes it reckons for that.
+func Opened(req *http.Request) (kept bool, bytes int) {
+	s := stateOf(req)
+	c := s.room.mem.cache
+	e := c.get(&s.entry.hash)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return e != nil && e.opened.Load() != nil, e.more
+}
+
 func (r *Room) Look(ctx context.Context) {
 	now := time.Now()
 	for _, hash := range r.mem.streams.open(now) {

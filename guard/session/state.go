@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"hauberk.dev/guard"
+	"hauberk.dev/guard/session/vault"
 	"hauberk.dev/store"
 )
 
@@ -104,6 +105,33 @@ func (s *state) vault() ([]byte, error) {
 	}
 	key := vaultKey(&s.raw)
 	return unseal(&key, s.entry.hash, s.entry.vault)
+}
+
+var nothingHeld = new(opened)
+
+// open is vault, read: the work is done once for each entry of the read cache.
+// What an entry keeps is handed only to a state of that entry, which is made
+// from the raw id alone. The caller must not change it.
+func (s *state) open() (*opened, error) {
+	if s.mode == dead || len(s.entry.vault) == 0 {
+		return nothingHeld, nil
+	}
+	if o := s.entry.opened.Load(); o != nil {
+		return o, nil
+	}
+	text, err := s.vault()
+	if err != nil {
+		return nil, err
+	}
+	// One that was written by another version is nothing: the app asks its
+	// users to sign in again.
+	jar, _ := vault.Decode(text)
+	o := &opened{jar: jar, folded: make([]string, len(jar))}
+	for i := range jar {
+		o.folded[i] = vault.Fold(jar[i].Name)
+	}
+	s.room.mem.cache.open(s.entry, o)
+	return o, nil
 }
 
 // tries bounds how often a change is made anew, since another process changed

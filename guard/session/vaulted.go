@@ -3,7 +3,9 @@ package session
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,31 +24,32 @@ var vaultFull = &guard.Rule{
 // of it, and nobody can bring his own (CWE-384).
 func (r *Room) Vault(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		x := guard.From(req.Context())
+		t := &trip{room: r, req: req, x: guard.From(req.Context())}
 		up := req
-		if len(req.Header["Cookie"]) > 0 {
-			up = withHeader(req)
+		if mentions(req.Header["Cookie"]) {
+			up = t.own(up)
 			withoutOurs(up.Header)
 		}
-		if !r.vaulted(x) {
+		if !r.vaulted(t.x) {
 			next.ServeHTTP(w, up)
 			return
 		}
-		t, err := r.trip(req, up)
-		if err != nil {
-			if guard.Refuse(w, req, err) {
-				return
-			}
+		if err := t.open(up); err != nil && guard.Refuse(w, req, err) {
+			return
 		}
-		guard.Amend(t.amend)(next).ServeHTTP(w, t.up(up))
+		guard.Edit(w, t.up(up), t.amend, next)
 	})
 }
 
-// withHeader is a shallow copy of a request with a header of its own.
-func withHeader(req *http.Request) *http.Request {
-	up := req.WithContext(req.Context())
-	up.Header = req.Header.Clone()
-	return up
+// own is a copy of the request with a header in which a name can be set. Most
+// requests go up as they are, so it is made where it is asked for.
+func (t *trip) own(up *http.Request) *http.Request {
+	if up == &t.copy {
+		return up
+	}
+	t.copy = *up
+	t.copy.Header = maps.Clone(up.Header)
+	return &t.copy
 }
 
 // trip is one request on its way through the vault.
@@ -56,35 +59,40 @@ type trip struct {
 	x     *guard.Exchange
 	names *names
 	jar   vault.Jar // what the session held when the request came
+	held  []string  // their names, folded
 	sent  []string  // the browser's cookies, without ours
 	ask   vault.Ask
 	full  []string // names that found no room
 	over  bool
+
+	copy   http.Request // of req, where the app gets another header
+	cookie [1]string    // its field Cookie
 }
 
-func (r *Room) trip(req, up *http.Request) (*trip, error) {
-	x := guard.From(req.Context())
-	t := &trip{room: r, req: req, x: x, sent: up.Header["Cookie"], ask: vault.Ask{
-		Host: bare(req.Host), Path: req.URL.EscapedPath(), Secure: x.Secure || x.Local,
+// open reads what the request needs: what the site's app keeps, and what this
+// session holds of it.
+func (t *trip) open(up *http.Request) error {
+	req := t.req
+	t.sent = up.Header["Cookie"]
+	t.ask = vault.Ask{
+		Host: bare(req.Host), Path: req.URL.EscapedPath(), Secure: t.x.Secure || t.x.Local,
 		Foreign: req.Header.Get("Sec-Fetch-Site") == "cross-site", Now: time.Now(),
-	}}
+	}
 	if len(t.sent) > 0 {
 		if err := t.know(req.Context()); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	s := stateOf(req)
 	if s == nil {
-		return t, nil
+		return nil
 	}
-	held, err := s.vault()
+	o, err := s.open()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	// One that was written by another version is nothing: the app asks its
-	// users to sign in again.
-	t.jar, _ = vault.Decode(held)
-	return t, nil
+	t.jar, t.held = o.jar, o.folded
+	return nil
 }
 
 // know reads the names that the site's app keeps, where they are asked for:
@@ -110,20 +118,19 @@ func (t *trip) up(req *http.Request) *http.Request {
 	if len(mine) == 0 && len(t.sent) == 0 {
 		return req
 	}
-	header, dropped, fits := vault.Compile(t.sent, mine, t.drops())
-	if len(mine) == 0 && len(dropped) == 0 {
+	if len(mine) == 0 && !vault.Names(t.sent, t.drops) {
 		return req // each byte as it came
 	}
+	header, _, fits := vault.Compile(t.sent, mine, t.drops)
 	if !fits {
 		t.x.Emit(vaultFull.Noted("cookies over %d bytes for one request: some did not go up", vault.MaxHeader))
 	}
-	if len(req.Header["Cookie"]) == 0 {
-		req = withHeader(req)
-	}
+	req = t.own(req)
 	if header == "" {
 		delete(req.Header, "Cookie")
 	} else {
-		req.Header["Cookie"] = []string{header}
+		t.cookie[0] = header
+		req.Header["Cookie"] = t.cookie[:]
 	}
 	return req
 }
@@ -131,12 +138,8 @@ func (t *trip) up(req *http.Request) *http.Request {
 // drops says which cookies of the browser do not go up: names that this
 // session keeps, and names that this app keeps to itself in every session.
 // The second is what kills a planted cookie before there is a session.
-func (t *trip) drops() func(string) bool {
-	own := make(map[string]bool, len(t.jar))
-	for i := range t.jar {
-		own[vault.Fold(t.jar[i].Name)] = true
-	}
-	return func(folded string) bool { return own[folded] || t.names.hides(folded) }
+func (t *trip) drops(folded string) bool {
+	return slices.Contains(t.held, folded) || t.names.hides(folded)
 }
 
 // amend takes the app's cookies out of its answer.

@@ -268,3 +268,52 @@ func TestAnotherInstanceKnowsWhatTheAppKeeps(t *testing.T) {
 		t.Error("no event said that there are too many names")
 	}
 }
+
+// TestAnOpenedVaultGoesWithItsEntry looks at what the read cache keeps open: it
+// is counted, a change takes its place, and it is gone with the session.
+func TestAnOpenedVaultGoesWithItsEntry(t *testing.T) {
+	type held struct {
+		kept  bool
+		bytes int
+	}
+	got := make(chan held, 1)
+	var g *gate
+	g = vaulting(t, session.Config{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/look":
+			kept, bytes := session.Opened(r)
+			got <- held{kept, bytes}
+		case "/out":
+			if err := g.room.SignOut(r); err != nil {
+				t.Error(err)
+			}
+		}
+		answering().ServeHTTP(w, r)
+	}))
+	b := g.visitor(t)
+	b.get(setting("sid=1; HttpOnly; Path=/"))
+	_, sealed := g.room.CacheSize()
+	b.get("/look")
+	h := <-got
+	if _, bytes := g.room.CacheSize(); !h.kept || h.bytes == 0 || bytes != sealed+h.bytes {
+		t.Errorf("got kept %v, %d bytes more; %d in all, before %d", h.kept, h.bytes, bytes, sealed)
+	}
+	g.visitor(t).get("/") // somebody else, without the id
+	if up := g.up(); up != "" {
+		t.Errorf("somebody else: got %q", up)
+	}
+	b.get("/")
+	if up := g.up(); up != "sid=1" {
+		t.Errorf("got %q, want sid=1", up)
+	}
+	b.get(setting("sid=2; HttpOnly; Path=/"))
+	b.get("/")
+	if up := g.up(); up != "sid=2" {
+		t.Errorf("after a change: got %q, want sid=2", up)
+	}
+	b.get("/out")
+	b.get("/")
+	if up := g.up(); up != "" {
+		t.Errorf("after the sign-out: got %q", up)
+	}
+}

@@ -97,10 +97,23 @@ func Loopback(host string) bool {
 	if !ok {
 		return false
 	}
-	if a, err := netip.ParseAddr(name); err == nil {
-		return a.Unmap().IsLoopback()
+	if numeric(name) {
+		if a, err := netip.ParseAddr(name); err == nil {
+			return a.Unmap().IsLoopback()
+		}
 	}
 	return folds(name, "localhost") || foldsUnder(name, ".localhost")
+}
+
+// numeric says that a name may be an address. Every IPv4 address ends in a
+// digit and every IPv6 address has a colon; the error of ParseAddr for a name
+// costs an allocation on each request.
+func numeric(name string) bool {
+	if name == "" {
+		return false
+	}
+	last := name[len(name)-1]
+	return '0' <= last && last <= '9' || strings.Contains(name, ":")
 }
 
 // Local says whether host is a loopback name or one under .test, which no

@@ -102,15 +102,24 @@ func texts(list []string) cedar.Set {
 	return cedar.NewSet(values...)
 }
 
+// question is all that one query is made of, made at once.
+type question struct {
+	scene      scene
+	query      Query
+	principals [4]cedar.EntityUID
+	actions    [2]cedar.EntityUID
+}
+
 // Query makes what Cedar is asked.
 func (n *Node) Query(a *Ask) *Query {
 	method := a.Method
 	if method == "HEAD" {
 		method = "GET"
 	}
-	s := &scene{Node: n, ask: a, principal: cedar.NewEntityUID(NobodyType, "")}
-	q := &Query{Target: n.Target, Action: cedar.NewEntityUID(ActionType, cedar.String(method)), Entities: s}
-	q.Principals = append(make([]cedar.EntityUID, 0, 4), s.principal)
+	all := &question{scene: scene{Node: n, ask: a, principal: cedar.NewEntityUID(NobodyType, "")}}
+	s, q := &all.scene, &all.query
+	q.Target, q.Action, q.Entities = n.Target, cedar.NewEntityUID(ActionType, cedar.String(method)), s
+	q.Principals = append(all.principals[:0], s.principal)
 	if a.Who != nil {
 		s.principal = cedar.NewEntityUID(UserType, cedar.String(a.Who.ID))
 		q.Principals[0] = s.principal
@@ -122,7 +131,8 @@ func (n *Node) Query(a *Ask) *Query {
 	if Reads(method) {
 		group = Read
 	}
-	q.Actions = []cedar.EntityUID{q.Action, group}
+	all.actions = [2]cedar.EntityUID{q.Action, group}
+	q.Actions = all.actions[:]
 	q.Context, q.Detail = a.context, s.detail
 	return q
 }

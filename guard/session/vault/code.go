@@ -43,7 +43,7 @@ func Decode(b []byte) (Jar, error) {
 	if b[0] != version || len(b) > 2*MaxJar {
 		return nil, errCode
 	}
-	r := reader{rest: b[1:]}
+	r := reader{rest: b[1:], all: string(b[1:])}
 	var j Jar
 	for len(r.rest) > 0 && !r.bad && len(j) < MaxCookies {
 		flags := r.rest[0]
@@ -65,8 +65,10 @@ func stampOf(t time.Time) int64 {
 	return max(t.UnixMilli(), 1)
 }
 
+// reader takes its texts out of one copy of the whole.
 type reader struct {
 	rest []byte
+	all  string // of which rest is the end
 	bad  bool
 }
 
@@ -76,8 +78,9 @@ func (r *reader) text() string {
 		r.rest, r.bad = nil, true
 		return ""
 	}
-	s := string(r.rest[k : k+int(n)])
 	r.rest = r.rest[k+int(n):]
+	end := len(r.all) - len(r.rest)
+	s := r.all[end-int(n) : end]
 	return s
 }
 

@@ -3,14 +3,15 @@ package vault
 import "strings"
 
 // Compile writes the Cookie header for the app: the jar's cookies, then those
-// of the browser that drop does not name, each byte and their order kept. It
-// returns the names that were dropped, and whether all the others fit.
+// of the browser that d does not drop, each byte and their order kept. It
+// returns how many were dropped, and whether all the others fit.
 //
 // The jar's come first. A browser's cookie before them could open a quoted
 // string which some parsers read across the next ones, and have the app show a
 // script what the vault keeps from it.
-func Compile(sent []string, jar Jar, drop func(folded string) bool) (header string, dropped []string, fits bool) {
+func Compile(sent []string, jar Jar, drop func(folded string) bool) (header string, dropped int, fits bool) {
 	var b strings.Builder
+	b.Grow(length(sent, jar))
 	fits = true
 	for i := range jar {
 		if b.Len()+len(jar[i].Name)+len(jar[i].Value)+3 > MaxHeader {
@@ -25,8 +26,8 @@ func Compile(sent []string, jar Jar, drop func(folded string) bool) (header stri
 	ours := b.Len() > 0
 	for _, line := range sent {
 		for piece := range strings.SplitSeq(line, ";") {
-			if name, out := dropping(piece, drop); out {
-				dropped = append(dropped, name)
+			if dropping(piece, drop) {
+				dropped++
 				continue
 			}
 			piece = strings.TrimPrefix(piece, " ")
@@ -50,17 +51,44 @@ func separate(b *strings.Builder) {
 	}
 }
 
-// dropping says whether a piece of a Cookie header reads, to any parser, as a
-// cookie that is to be dropped, and returns its name. Some parsers separate
-// cookies by commas too.
-func dropping(piece string, drop func(string) bool) (string, bool) {
-	for part := range strings.SplitSeq(piece, ",") {
-		name, _, _ := strings.Cut(part, "=")
-		if folded := Fold(name); folded != "" && drop(folded) {
-			return strings.Trim(name, " \t"), true
+// length is at least that of what Compile writes, MaxHeader at most.
+func length(sent []string, jar Jar) int {
+	n := 0
+	for i := range jar {
+		n += len(jar[i].Name) + len(jar[i].Value) + 3
+	}
+	for _, line := range sent {
+		n += len(line) + 2
+	}
+	return min(n, MaxHeader)
+}
+
+// Names says whether Compile would drop any of the browser's cookies.
+func Names(sent []string, drop func(folded string) bool) bool {
+	for _, line := range sent {
+		for line != "" {
+			var piece string
+			piece, line, _ = strings.Cut(line, ";")
+			if dropping(piece, drop) {
+				return true
+			}
 		}
 	}
-	return "", false
+	return false
+}
+
+// dropping says whether a piece of a Cookie header reads, to any parser, as a
+// cookie that is to be dropped. Some parsers separate cookies by commas too.
+func dropping(piece string, drop func(string) bool) bool {
+	for piece != "" {
+		var part string
+		part, piece, _ = strings.Cut(piece, ",")
+		name, _, _ := strings.Cut(part, "=")
+		if folded := Fold(name); folded != "" && drop(folded) {
+			return true
+		}
+	}
+	return false
 }
 
 // Fold brings a cookie's name to what the loosest of parsers would read: PHP

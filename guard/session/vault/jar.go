@@ -170,11 +170,18 @@ type Ask struct {
 // paths first, then those that were set earlier.
 func (j Jar) For(a Ask) Jar {
 	var out Jar
-	for _, c := range j {
+	for i := range j {
+		c := &j[i]
 		if c.Host != a.Host || !c.live(a.Now) || c.Secure && !a.Secure || c.SameSite == "strict" && a.Foreign || !Match(a.Path, c.Path) {
 			continue
 		}
-		out = append(out, c)
+		if out == nil {
+			out = make(Jar, 0, len(j)-i)
+		}
+		out = append(out, *c)
+	}
+	if len(out) < 2 {
+		return out
 	}
 	slices.SortStableFunc(out, func(x, y Cookie) int {
 		return cmp.Or(cmp.Compare(len(y.Path), len(x.Path)), x.Created.Compare(y.Created))
