@@ -29,7 +29,6 @@ func (r *Room) Redeem(ctx context.Context, token, name, password string) (*accou
 	return r.firstUse(ctx, administrator, token, name, password)
 }
 
-<<<<<<< HEAD
 // Onward says where a hand-over leads to, "" for none.
 func (r *Room) Onward(req *http.Request, to string) (origin, again string) {
 	o, ok := r.onwardOf(to)
@@ -37,7 +36,8 @@ func (r *Room) Onward(req *http.Request, to string) (origin, again string) {
 		return "", ""
 	}
 	return originOf(req, o.host), o.path()
-=======
+}
+
 // Fail counts n wrong passwords for a name, from as many clients.
 func (r *Room) Fail(name string, n int) {
 	folded, err := account.Fold(name)
@@ -49,7 +49,6 @@ func (r *Room) Fail(name string, n int) {
 			a.Failed()
 		}
 	}
->>>>>>> oidc2
 }
 
 // Lapse is lapse.

@@ -51,11 +51,7 @@ func (r *Room) remember(x *guard.Exchange, req *http.Request) error {
 		}
 		return err
 	}
-<<<<<<< HEAD
-	if alive, err := r.renewed(req, a, r.vouched(g, x.Session.ID())); err != nil || !alive {
-=======
 	if alive, err := r.renewed(req, a, g); err != nil || !alive {
->>>>>>> oidc2
 		return err
 	}
 	if a.Rights() != g.Rights {

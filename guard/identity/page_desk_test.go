@@ -72,11 +72,7 @@ func newInner(t testing.TB, c identity.Config, profile string, records store.Rec
 		}
 		fmt.Fprintf(w, "%s sees %s", who, r.URL.RequestURI())
 	}}
-<<<<<<< HEAD
-	g.room, err = identity.New(c, identity.Options{URL: "https://own.test", Serves: served, Records: records, Sessions: identity.Sessions{
-=======
-	g.room, err = identity.New(c, identity.Options{URL: "https://own.test", Record: g.sink, Sessions: identity.Sessions{
->>>>>>> oidc2
+	g.room, err = identity.New(c, identity.Options{URL: "https://own.test", Serves: served, Records: records, Record: g.sink, Sessions: identity.Sessions{
 		Begin: func(r *http.Request, grant guard.Grant) error {
 			grant.At = grant.At.Add(-g.age)
 			return s.Begin(r, grant)

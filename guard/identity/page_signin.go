@@ -118,7 +118,6 @@ func (r *Room) signedOut(req *http.Request) pages.SignedOut {
 // the pages have a host of their own, every session of the same sign-in ends
 // with it: that of the login host, and what was handed over from there.
 func (r *Room) postSignOut(req *http.Request, _ url.Values) (answer, error) {
-<<<<<<< HEAD
 	s := guard.From(req.Context()).Session
 	if s == nil {
 		return answer{view: r.signedOut(req)}, nil
@@ -129,16 +128,11 @@ func (r *Room) postSignOut(req *http.Request, _ url.Values) (answer, error) {
 	}
 	if in && r.c.Host != "" && g.SID != "" {
 		if _, err := r.o.Sessions.EndOIDC(req.Context(), g.Issuer, g.SID, ""); err != nil {
-=======
-	if guard.From(req.Context()).Session != nil {
-		key := r.kept(req).Key
-		if err := r.o.Sessions.SignOut(req); err != nil {
->>>>>>> oidc2
 			return answer{}, err
 		}
-		if err := (keeper{r}).End(req.Context(), key); err != nil {
-			return answer{}, err
-		}
+	}
+	if err := (keeper{r}).End(req.Context(), g.Key); err != nil {
+		return answer{}, err
 	}
 	return answer{view: r.signedOut(req)}, nil
 }

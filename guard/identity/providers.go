@@ -2,12 +2,6 @@ package identity
 
 import (
 	"context"
-<<<<<<< HEAD
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-=======
->>>>>>> oidc2
 	"errors"
 	"fmt"
 	"net/http"
@@ -18,12 +12,7 @@ import (
 	"hauberk.dev/guard"
 	"hauberk.dev/guard/identity/account"
 	"hauberk.dev/guard/identity/oidc"
-<<<<<<< HEAD
-	"hauberk.dev/store"
-=======
-	"hauberk.dev/guard/identity/pages"
 	"hauberk.dev/guard/identity/token"
->>>>>>> oidc2
 )
 
 var provider = &guard.Rule{
@@ -101,39 +90,16 @@ func (r *Room) backFrom(i int, req *http.Request) (answer, error) {
 	}
 	g := a.Grant(id.AMR, proved(id.AuthTime, time.Now()))
 	g.SID = id.SID
-<<<<<<< HEAD
 	g = r.linked(req, g)
-	if err := r.o.Sessions.Begin(req, g); err != nil {
+	if g, err = r.begin(req, p, g, id.Refresh); err != nil {
 		return answer{cookies: ends}, err
 	}
-	if x.Session != nil {
-		if err := p.Keep(req.Context(), r.vouched(g, x.Session.ID()), id.Refresh); err != nil {
-			return answer{cookies: ends}, err
-		}
-	}
-=======
-	if err := r.begin(req, p, g, id.Refresh); err != nil {
-		return answer{cookies: ends}, err
-	}
->>>>>>> oidc2
 	e := signedIn.Noted("%s by %s", a.Name, p.Name)
 	e.User = a.ID
 	x.Emit(e)
 	at, err := r.lead(req, g, to)
 	return answer{to: at, cookies: ends}, err
 }
-
-// vouched names what a provider vouches for: one session or, where the pages
-// have a host of their own, all of one sign-in.
-func (r *Room) vouched(g guard.Grant, session string) string {
-	if r.c.Host == "" || g.SID == "" {
-		return session
-	}
-	sum := sha256.Sum256([]byte(g.Issuer + "\x00" + g.SID))
-	return signInPrefix + hex.EncodeToString(sum[:])
-}
-
-const signInPrefix = "sign-in/"
 
 // proved is when a person proved who it is. A provider that does not say so may
 // have asked last week: then nobody knows, and it is fresh for nothing. One whose
@@ -263,107 +229,3 @@ func (r *Room) logout(i int, req *http.Request) error {
 	guard.From(req.Context()).Emit(changed.Noted("%s ended %d sessions", r.providers[i].Name, n))
 	return nil
 }
-<<<<<<< HEAD
-
-// renewed says whether the provider of a session still vouches for it.
-func (r *Room) renewed(req *http.Request, a *account.Account, session string) (bool, error) {
-	if a.Issuer == "" {
-		return true, nil
-	}
-	for _, p := range r.providers {
-		if p.Issuer != a.Issuer || !p.Refresh {
-			continue
-		}
-		alive, err := p.Renew(req.Context(), session)
-		var e *oidc.Error
-		if alive && errors.As(err, &e) {
-			err = nil // it cannot be asked now; the session's own limits hold
-		}
-		if !alive {
-			guard.From(req.Context()).Emit(changed.Noted("%s no longer vouches for a session of %s: %v", p.Name, a.ID, err))
-			return false, nil
-		}
-		return true, err
-	}
-	return true, nil
-}
-
-// keeper keeps refresh tokens, which come sealed, beside the sessions.
-type keeper struct{ r *Room }
-
-const (
-	refreshPrefix = "identity/refresh/"
-	// refreshLife is longer than any session lives without being asked for.
-	refreshLife = 31 * 24 * time.Hour
-)
-
-// held is a refresh token with the user whose session it is.
-type held struct {
-	User   string `json:"user"`
-	Sealed []byte `json:"sealed"`
-	// Issuer and SID name the sign-in, where it is kept for all sessions of one.
-	Issuer string `json:"issuer,omitempty"`
-	SID    string `json:"sid,omitempty"`
-}
-
-func refreshKey(session string) string { return refreshPrefix + url.PathEscape(session) }
-
-// Kept returns what was kept with a session.
-func (k keeper) Kept(ctx context.Context, session string) ([]byte, bool, error) {
-	h, found, err := k.get(ctx, session)
-	return h.Sealed, found, err
-}
-
-func (k keeper) get(ctx context.Context, session string) (held, bool, error) {
-	var h held
-	rec, found, err := k.r.o.Records.Get(ctx, refreshKey(session))
-	if err != nil || !found {
-		return h, false, err
-	}
-	d := json.NewDecoder(strings.NewReader(string(rec.Value)))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&h); err != nil {
-		return h, false, fmt.Errorf("refresh token of a session: %w", err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return h, false, errors.New("refresh token of a session: the record is longer than it")
-	}
-	return h, true, nil
-}
-
-// Keep keeps it.
-func (k keeper) Keep(ctx context.Context, session string, sealed []byte) error {
-	h, _, err := k.get(ctx, session)
-	if err != nil {
-		return err
-	}
-	if s := guard.From(ctx).Session; s != nil && h.User == "" {
-		g, _ := s.Grant()
-		h.User, h.Issuer, h.SID = g.User, g.Issuer, g.SID
-	}
-	h.Sealed = sealed
-	text, err := json.Marshal(h)
-	if err != nil {
-		return err
-	}
-	_, err = k.r.o.Records.Put(ctx, store.Record{
-		Key: refreshKey(session), Value: text, Version: store.Any, Expires: time.Now().Add(refreshLife),
-	})
-	return err
-}
-
-// End ends the session.
-func (k keeper) End(ctx context.Context, session string) error {
-	h, found, err := k.get(ctx, session)
-	if err != nil || !found {
-		return err
-	}
-	if strings.HasPrefix(session, signInPrefix) {
-		_, err = k.r.o.Sessions.EndOIDC(ctx, h.Issuer, h.SID, "")
-	} else if k.r.o.Sessions.End != nil {
-		_, err = k.r.o.Sessions.End(ctx, h.User, session)
-	}
-	return errors.Join(err, k.r.o.Records.Delete(ctx, refreshKey(session), store.Any))
-}
-=======
->>>>>>> oidc2

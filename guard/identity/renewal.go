@@ -19,22 +19,23 @@ import (
 
 // begin begins the session of a person whom a provider vouches for. What the
 // provider gave to ask again with is kept before there is a session that needs
-// it; who confirms gets none, and goes on with what the session had.
-func (r *Room) begin(req *http.Request, p *oidc.Provider, g guard.Grant, refresh []byte) error {
+// it; who confirms gets none, and goes on with what the session had. It returns
+// the grant with its key.
+func (r *Room) begin(req *http.Request, p *oidc.Provider, g guard.Grant, refresh []byte) (guard.Grant, error) {
 	old := r.kept(req)
 	switch {
 	case refresh != nil:
 		g.Key = rand.Text()
 		if err := p.Keep(req.Context(), g.Key, refresh); err != nil {
-			return err
+			return g, err
 		}
 	case old.User == g.User:
 		g.Key, old.Key = old.Key, ""
 	}
 	if err := r.o.Sessions.Begin(req, g); err != nil {
-		return err
+		return g, err
 	}
-	return keeper{r}.End(req.Context(), old.Key)
+	return g, keeper{r}.End(req.Context(), old.Key)
 }
 
 // kept is the grant of the session that a request came with.
