@@ -75,6 +75,7 @@ var weakened = map[string]struct {
 	"identity.texts":           {nil, "", identity.Config{Texts: "texts.json"}},
 	"identity.service_workers": {identity.Config{ServiceWorkers: []string{"/files/sw.js"}}, `service_workers: "/files/sw.js" may rule more than its folder`, nil},
 	"identity.issuer":          {nil, "", identity.Config{Issuer: "https://id.test"}},
+	"identity.host":            {nil, "", identity.Config{Host: "login.example.com"}},
 	"identity.audience":        {nil, "", identity.Config{Audience: "shop"}},
 	"identity.password":        {nil, "", identity.Config{Password: identity.Password{Min: 20, Words: []string{"shop"}}}},
 	"identity.providers":       {providers(oidc.Config{Anyone: true}), "providers[0].anyone: everybody whom https://id.test knows may sign in", providers(oidc.Config{})},
