@@ -3,6 +3,7 @@ package password
 import (
 	"encoding/binary"
 	"hash"
+	"time"
 	_ "unsafe" // for go:linkname
 
 	_ "golang.org/x/crypto/argon2" // processBlock is its
@@ -13,8 +14,8 @@ import (
 // for block by that package's own assembly, but on memory that is used again and
 // on the goroutine of the caller. The package itself takes 19 MiB of new memory
 // for each hash, so a flood makes the collector run 14 times a second, and it
-// starts a goroutine for each quarter of a pass, so no thread can be told that
-// hashing is what can wait. decisions/0006 has the figures. Tests hold each
+// computes a quarter of a pass in one go, beside which requests wait.
+// decisions/0006 has the figures. Tests hold each
 // output against the package's and against Debian's argon2.
 
 const (
@@ -38,12 +39,34 @@ type filling struct {
 	passes, lanes       uint32
 	memory              uint32 // blocks, a multiple of 4 a lane
 	laneLen, segmentLen uint32
+
+	done  int       // blocks since the last rest
+	begun time.Time // when they began
 }
+
+// stint is how many blocks are filled between two rests: some 0.4 ms.
+const stint = 512
+
+// rest lets others have the core for as long as the computation had it: a hash
+// may take twice its time, but nobody waits for one. A flood of sign-ins so has
+// half of the cores that may hash, and requests go on beside it.
+func (f *filling) rest() {
+	if f.done++; f.done < stint {
+		return
+	}
+	f.done = 0
+	time.Sleep(min(time.Since(f.begun), longest))
+	f.begun = time.Now()
+}
+
+// longest bounds a rest: where the core was taken away meanwhile, others have
+// had it already.
+const longest = 2 * time.Millisecond
 
 // argon2id returns 32 bytes for a password under a record. It computes on the
 // blocks that it is handed if they are enough.
 func argon2id(room []block, password []byte, r record) []byte {
-	f := filling{passes: r.passes, lanes: uint32(r.lanes)}
+	f := filling{passes: r.passes, lanes: uint32(r.lanes), begun: time.Now()}
 	f.segmentLen = r.memory / (slices4 * f.lanes)
 	f.laneLen = f.segmentLen * slices4
 	f.memory = f.laneLen * f.lanes
@@ -111,6 +134,7 @@ func (f *filling) segment(pass, slice, lane uint32) {
 	}
 	start := lane*f.laneLen + slice*f.segmentLen
 	for ; index < f.segmentLen; index++ {
+		f.rest()
 		at := start + index
 		prev := at - 1
 		if index == 0 && slice == 0 {

@@ -73,16 +73,16 @@ type Client struct {
 type Hasher struct {
 	peppers []Pepper
 	queue   *queue
-	crew    crew
+	spaces  spaces
 	dummy   string
 }
 
 var pepperID = regexp.MustCompile(`^[A-Za-z0-9]{1,16}$`)
 
 // New returns a Hasher. The first pepper is for new records, the others for
-// those that were made with them. Up to workers hashes run at a time, on threads
-// of 19 MiB each that end when there is nothing to do; 0 means max(1, cores/2).
-// One Hasher should serve as long as the process: two have twice the threads.
+// those that were made with them. Up to workers hashes run at a time, in 19 MiB
+// each that are given back when there is nothing to do; 0 means max(1, cores/2).
+// One Hasher should serve as long as the process: two run twice as many.
 func New(peppers []Pepper, workers int) (*Hasher, error) {
 	if len(peppers) == 0 || len(peppers) > pepperMax {
 		return nil, fmt.Errorf("got %d peppers, want 1 to %d", len(peppers), pepperMax)
@@ -208,7 +208,7 @@ func (h *Hasher) compute(ctx context.Context, c Client, r record, password strin
 		return nil, err
 	}
 	defer h.queue.leave()
-	sum := h.crew.hash([]byte(Canonical(password)), r)
+	sum := h.spaces.hash([]byte(Canonical(password)), r)
 	mac := hmac.New(sha256.New, h.pepper(r.pepper).Key[:])
 	mac.Write(sum)
 	return mac.Sum(nil), nil
