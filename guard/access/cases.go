@@ -177,7 +177,7 @@ func give(s *guard.Subject, part string) error {
 		}
 		s.Since = time.Now().Add(-d)
 	default:
-		return fmt.Errorf("%q is not known: want role:, scope:, tenant:, issuer:, id: or age:", kind)
+		return fmt.Errorf("%q is not known: want role, scope, tenant, issuer, id or age, with a colon and a value", kind)
 	}
 	return nil
 }

@@ -201,26 +201,23 @@ func upstream(t testing.TB, g *bench) net.Listener {
 func (g *bench) hear(c net.Conn) {
 	defer c.Close()
 	in := bufio.NewReader(c)
-	for {
-		var head bytes.Buffer
-		for !bytes.HasSuffix(head.Bytes(), []byte("\r\n\r\n")) {
-			b, err := in.ReadByte()
-			if err != nil {
-				return
-			}
-			head.WriteByte(b)
-		}
-		r, err := http.ReadRequest(bufio.NewReader(io.MultiReader(bytes.NewReader(head.Bytes()), in)))
+	var head bytes.Buffer
+	for !bytes.HasSuffix(head.Bytes(), []byte("\r\n\r\n")) {
+		b, err := in.ReadByte()
 		if err != nil {
 			return
 		}
-		body, _ := io.ReadAll(r.Body)
-		g.mu.Lock()
-		g.heads, g.bodies = append(g.heads, head.String()), append(g.bodies, string(body))
-		g.mu.Unlock()
-		io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+		head.WriteByte(b)
+	}
+	r, err := http.ReadRequest(bufio.NewReader(io.MultiReader(bytes.NewReader(head.Bytes()), in)))
+	if err != nil {
 		return
 	}
+	body, _ := io.ReadAll(r.Body)
+	g.mu.Lock()
+	g.heads, g.bodies = append(g.heads, head.String()), append(g.bodies, string(body))
+	g.mu.Unlock()
+	io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
 }
 
 // seen returns the one request that the app got since the last look.

@@ -84,8 +84,11 @@ func (s *site) page(w http.ResponseWriter, r *http.Request) bool {
 		err = s.room.SignOut(r)
 	case "/vault":
 		text, e := session.VaultOf(r)
-		err = e
-		io.WriteString(w, string(text))
+		if e != nil {
+			guard.Refuse(w, r, e)
+			return true
+		}
+		w.Write(text)
 		return true
 	case "/keep":
 		if s.during != nil {
