@@ -140,6 +140,7 @@ func build(c Config, s *store.Store, u use) (*Chain, error) {
 		})
 	})
 	ch.session.CheckBy(ch.identity.Valid)
+	ch.session.StreamBy(ch.identity.Unchanged)
 	ch.monitor.Attach(ch.identity.Admin())
 	rules := access.New() // not ch: who outlives the chain must not keep it
 	ch.access = rules

@@ -60,11 +60,22 @@ func (p *place) send(c *cobra.Command, method, path string, body io.Reader, into
 	}
 	r.Header.Set("Content-Type", "application/json")
 	socket := filepath.Join(dir, privateSocket)
-	if _, err := running(dir); err == nil || listens(socket) {
-		return overSocket(socket, r, into)
+	for until := time.Now().Add(starting); ; time.Sleep(50 * time.Millisecond) {
+		late := time.Now().After(until)
+		if _, err := running(dir); listens(socket) || err == nil && late {
+			return overSocket(socket, r, into)
+		} else if err == nil {
+			continue
+		}
+		if err := p.inProcess(c, dir, r, into); late || !errors.Is(err, errInUse) {
+			return err
+		}
 	}
-	return p.inProcess(c, dir, r, into)
 }
+
+// starting is how long a serve that holds the state may take until it answers:
+// it says where it listens before its private socket is there.
+const starting = 5 * time.Second
 
 // listens says that something listens on a socket: an app that has Hauberk as a
 // library administers there too, without the files of serve.

@@ -245,6 +245,13 @@ func (r *Room) Valid(ctx context.Context, g guard.Grant) bool {
 	return err == nil && found && a.Stands(g)
 }
 
+// Unchanged says whether an account may do what it might at the grant. Not to
+// know is no change.
+func (r *Room) Unchanged(ctx context.Context, g guard.Grant) bool {
+	a, found, err := r.book.Get(ctx, g.User)
+	return err != nil || !found || a.Rights() == g.Rights
+}
+
 // record sends an event that belongs to no request.
 func (r *Room) record(e guard.Event) {
 	if r.o.Record == nil {

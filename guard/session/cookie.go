@@ -125,9 +125,17 @@ func endCookie(secure bool) string {
 	return s
 }
 
-// withoutOurs takes the session's cookie, under both of its names, out of the
-// request that goes up to the app. It comes after all rooms that ask whether a
-// request has cookies: room csrf does.
+// ours says that a cookie is the gate's: the session's under both of its names,
+// and those of room identity, which stand below them.
+func ours(name string) bool {
+	name = strings.Trim(name, " \t")
+	bare, _ := strings.CutPrefix(name, strings.TrimSuffix(secureName, clearName))
+	return bare == clearName || strings.HasPrefix(bare, clearName+"-")
+}
+
+// withoutOurs takes the gate's cookies out of the request that goes up to the
+// app. It comes after all rooms that ask whether a request has cookies: room
+// csrf does.
 func withoutOurs(h http.Header) {
 	lines := h["Cookie"]
 	if !mentions(lines) {
@@ -137,9 +145,8 @@ func withoutOurs(h http.Header) {
 	for _, line := range lines {
 		var pairs []string
 		for pair := range strings.SplitSeq(line, ";") {
-			_, secure := named(pair, secureName)
-			_, bare := named(pair, clearName)
-			if pair = strings.Trim(pair, " \t"); pair != "" && !secure && !bare {
+			name, _, _ := strings.Cut(pair, "=")
+			if pair = strings.Trim(pair, " \t"); pair != "" && !ours(name) {
 				pairs = append(pairs, pair)
 			}
 		}
@@ -152,6 +159,34 @@ func withoutOurs(h http.Header) {
 		return
 	}
 	h["Cookie"] = kept
+}
+
+// withoutTheirs takes cookies of the gate's names out of the app's answer. Who
+// can make the app set a cookie of his choice would else sign a browser in with
+// a session of his own (CWE-384). One without a name is sent as its value is
+// written, so that counts too.
+func withoutTheirs(h http.Header) (dropped bool) {
+	lines := h["Set-Cookie"]
+	if !mentions(lines) {
+		return false
+	}
+	var kept []string
+	for _, line := range lines {
+		pair, _, _ := strings.Cut(line, ";")
+		name, _, _ := strings.Cut(strings.TrimLeft(pair, " \t="), "=")
+		if !ours(name) {
+			kept = append(kept, line)
+		}
+	}
+	switch {
+	case len(kept) == len(lines):
+		return false
+	case len(kept) == 0:
+		delete(h, "Set-Cookie")
+	default:
+		h["Set-Cookie"] = kept
+	}
+	return true
 }
 
 func mentions(lines []string) bool {

@@ -59,7 +59,8 @@ func (r *Room) Begin(req *http.Request, g guard.Grant) error {
 }
 
 // Regrant gives the session of a request another id and g in place of its
-// grant; its limits go on. Where a parallel request was first, or the session
+// grant; its limits go on. What else runs of it was let in by other rights, so
+// it ends: who may still have it asks again. Where a parallel request was first, or the session
 // has ended meanwhile, nothing is left to do: Grant tells.
 func (r *Room) Regrant(req *http.Request, g guard.Grant) error {
 	s := stateOf(req)
@@ -71,6 +72,8 @@ func (r *Room) Regrant(req *http.Request, g guard.Grant) error {
 		return true
 	})
 	switch {
+	case err == nil:
+		r.mem.streams.endBut(s.bound, grace, s.run)
 	case errors.Is(err, errGone):
 		s.nobody = true
 		return nil

@@ -73,6 +73,7 @@ type Room struct {
 	given   bool // records was handed over
 	record  func(guard.Event)
 	check   func(context.Context, guard.Grant) bool
+	same    func(context.Context, guard.Grant) bool
 	strict  func(*http.Request) bool
 	top     Config
 	vaults  []bool // by route: the vault is on
@@ -138,6 +139,10 @@ func (r *Room) StrictFor(f func(*http.Request) bool) { r.strict = f }
 // CheckBy is Options.Check for a root that has it only later. The root calls it
 // before the first request.
 func (r *Room) CheckBy(f func(context.Context, guard.Grant) bool) { r.check = f }
+
+// StreamBy sets what says whether the rights of a grant are those of now: where
+// they are not, open streams end and the session goes on.
+func (r *Room) StreamBy(f func(context.Context, guard.Grant) bool) { r.same = f }
 
 // Succeed goes on with what the room that stood before has in memory, at a
 // reload. The root calls it before r sees its first request.

@@ -139,10 +139,17 @@ func (s *streams) move(from, to sum) {
 
 // end closes what was taken over at once, and answers that still run after the
 // grace, so that a page that is being sent is sent.
-func (s *streams) end(hash sum, grace time.Duration) {
+func (s *streams) end(hash sum, grace time.Duration) { s.endBut(hash, grace, nil) }
+
+// endBut is end for all but one.
+func (s *streams) endBut(hash sum, grace time.Duration, stays *run) {
 	s.mu.Lock()
 	var running []*run
-	for r := s.by[hash]; r != nil; r = s.by[hash] {
+	for r, next := s.by[hash], (*run)(nil); r != nil; r = next {
+		next = r.next
+		if r == stays {
+			continue
+		}
 		s.unlink(r)
 		if r.conn != nil {
 			go r.conn.Close() // TLS takes leave, which may take a while
@@ -222,6 +229,9 @@ func (r *Room) look(ctx context.Context, hash sum, now time.Time) {
 		if _, done, err := r.endOne(ctx, hash, func(*guard.Grant) bool { return true }); err == nil && done {
 			r.record(told(e.Grant, "%s was ended: its account says so", hash.name()))
 		}
+		r.mem.streams.end(hash, lateGrace)
+	case e.Grant != nil && r.same != nil && !r.same(ctx, *e.Grant):
+		// The session goes on. What was let in by rights that are gone does not.
 		r.mem.streams.end(hash, lateGrace)
 	}
 }

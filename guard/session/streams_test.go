@@ -17,9 +17,12 @@ import (
 )
 
 // streaming adds a WebSocket and an endless answer to a site, and tends it.
-func streaming(t *testing.T, o session.Options) *site {
+func streaming(t *testing.T, o session.Options, prepare ...func(*session.Room)) *site {
 	t.Helper()
 	s := newSite(t, session.Config{}, o)
+	for _, f := range prepare {
+		f(s.room)
+	}
 	s.chain = s.room.Load(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/socket":
@@ -135,6 +138,29 @@ func TestStreamsEndWithTheirSession(t *testing.T) {
 			default:
 			}
 		})
+	}
+}
+
+func TestStreamsEndWithTheRightsThatLetThemIn(t *testing.T) {
+	var fewer atomic.Bool
+	s := streaming(t, session.Options{}, func(r *session.Room) {
+		r.StreamBy(func(_ context.Context, g guard.Grant) bool { return g.User != "u_a" || !fewer.Load() })
+	})
+	b, stays := s.browser(), s.browser()
+	b.get(t, "/begin?user=u_a")
+	stays.get(t, "/begin?user=u_b")
+	socket, events, untouched := s.open(t, "/socket", b.cookie), s.open(t, "/events", b.cookie), s.open(t, "/socket", stays.cookie)
+	time.Sleep(2100 * time.Millisecond) // an answer is looked after once it has run for a round
+	fewer.Store(true)
+	endsWithin(t, "a WebSocket", socket, 5*time.Second)
+	endsWithin(t, "an event stream", events, 5*time.Second)
+	select {
+	case <-untouched:
+		t.Error("another user's WebSocket ended")
+	default:
+	}
+	if list, err := s.room.List(t.Context(), "u_a"); err != nil || len(list) != 1 {
+		t.Errorf("got %d sessions (%v), want 1: only what streamed has ended", len(list), err)
 	}
 }
 

@@ -31,7 +31,7 @@ func (r *Room) Vault(next http.Handler) http.Handler {
 			withoutOurs(up.Header)
 		}
 		if !r.vaulted(t.x) {
-			next.ServeHTTP(w, up)
+			guard.Edit(w, up, t.bar, next)
 			return
 		}
 		if err := t.open(up); err != nil && guard.Refuse(w, req, err) {
@@ -142,12 +142,23 @@ func (t *trip) drops(folded string) bool {
 	return slices.Contains(t.held, folded) || t.names.hides(folded)
 }
 
+// bar takes what the app may not set out of its answer: cookies of our names.
+func (t *trip) bar(h http.Header, _ *http.Request, _ int) error {
+	if withoutTheirs(h) {
+		t.x.Emit(vaultFull.Noted("a cookie of a name that is Hauberk's: it does not leave"))
+	}
+	return nil
+}
+
 // amend takes the app's cookies out of its answer.
 func (t *trip) amend(h http.Header, _ *http.Request, status int) error {
 	if t.over {
 		return nil // of trailers, no Set-Cookie leaves
 	}
 	t.over = true
+	if err := t.bar(h, nil, 0); err != nil {
+		return err
+	}
 	if len(h["Set-Cookie"]) > 0 {
 		if err := t.know(t.req.Context()); err != nil {
 			return err
