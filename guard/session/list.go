@@ -232,7 +232,7 @@ func (r *Room) endOne(ctx context.Context, hash sum, whose func(*guard.Grant) bo
 			return nil, false, err
 		}
 		if e.Moved != nil {
-			if hash = e.Moved.To; moves > hops {
+			if hash = e.Moved.To; moves > hops || e.Moved.last() {
 				return nil, false, nil
 			}
 			moves++

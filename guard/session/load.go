@@ -135,6 +135,9 @@ func (r *Room) newest(ctx context.Context, e *entry, now time.Time) (*entry, err
 			}
 			return e, nil
 		}
+		if e.Moved.last() || now.Sub(e.Moved.At) >= fresh { // rotated at once, later than the id that came
+			return nil, nil
+		}
 		next, err := r.find(ctx, &e.Moved.To, now, trust)
 		if err != nil || next == nil {
 			return nil, err

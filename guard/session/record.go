@@ -38,13 +38,17 @@ type content struct {
 
 // moved is the stale handle of an id that was rotated away.
 type moved struct {
-	To sum       `json:"to"` // the next of the lineage
+	To sum       `json:"to"` // the next of the lineage, zero where it ends
 	At time.Time `json:"at"`
-	// Key is the next one's vault key, sealed with this one's.
+	// Key is the next one's vault key, sealed with this one's. There is none
+	// where another user has signed in: the lineage ends there.
 	Key []byte `json:"key"`
 	// Was is the user who had signed in before the rotation, "" for nobody.
 	Was string `json:"was,omitempty"`
 }
+
+// last says that nothing of this lineage is left.
+func (m *moved) last() bool { return len(m.Key) == 0 }
 
 // format is the first byte of a record.
 const format = 1

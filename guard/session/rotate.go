@@ -138,7 +138,12 @@ func (r *Room) renew(ctx context.Context, s *state, w how, change func(*content)
 		n.undo()
 		return err
 	}
-	r.mem.streams.move(old, hash)
+	if n.last {
+		s.run.move(hash)
+		r.mem.streams.end(old, grace)
+	} else {
+		r.mem.streams.move(old, hash)
+	}
 	s.raw, s.entry, s.bound, s.mode, s.nobody, s.cookie = raw, n.made, hash, living, false, true
 	return nil
 }
@@ -160,6 +165,7 @@ type renewal struct {
 	change      func(*content) bool
 	how
 	made *entry // the new record
+	last bool   // the old one's lineage ends: another user has signed in
 }
 
 func (n *renewal) tries(ctx context.Context) error {
@@ -187,7 +193,7 @@ func (n *renewal) tries(ctx context.Context) error {
 func (n *renewal) once(ctx context.Context, e *entry, now time.Time) error {
 	r, c := n.room, e.content
 	c.Seen, c.Lapsed = now, e.lapsed.Load()
-	handle := content{Began: c.Began, Ends: c.Ends, Seen: c.Seen, Moved: &moved{To: n.hash, At: now}}
+	handle := content{Began: c.Began, Ends: c.Ends, Seen: c.Seen, Moved: &moved{At: now}}
 	if c.Grant != nil {
 		handle.Moved.Was = c.Grant.User
 	}
@@ -195,7 +201,7 @@ func (n *renewal) once(ctx context.Context, e *entry, now time.Time) error {
 		handle.Moved.At = now.Add(-fresh)
 	}
 	var box []byte
-	if n.change(&c) {
+	if n.last = !n.change(&c); !n.last {
 		text, err := unseal(&n.oldKey, n.old, e.vault)
 		if err != nil {
 			return err
@@ -208,10 +214,10 @@ func (n *renewal) once(ctx context.Context, e *entry, now time.Time) error {
 		if box, err = seal(&n.key, n.hash, text); err != nil {
 			return err
 		}
-	}
-	var err error
-	if handle.Moved.Key, err = seal(&n.oldKey, n.old, n.key[:]); err != nil {
-		return err
+		handle.Moved.To = n.hash
+		if handle.Moved.Key, err = seal(&n.oldKey, n.old, n.key[:]); err != nil {
+			return err
+		}
 	}
 	if err := r.index(ctx, c.Grant, n.hash, &c); err != nil {
 		return err

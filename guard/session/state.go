@@ -161,7 +161,7 @@ func (s *state) update(ctx context.Context, edit func(old []byte) ([]byte, error
 			s.wrote(next)
 			return nil
 		}
-		if moves++; moves > hops {
+		if moves++; moves > hops || next.Moved.last() {
 			return errGone
 		}
 		opened, err := unseal(&key, at, next.Moved.Key)

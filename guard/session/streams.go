@@ -221,6 +221,8 @@ func (r *Room) look(ctx context.Context, hash sum, now time.Time) {
 	e, err := r.read(ctx, &hash, now)
 	switch {
 	case err != nil:
+	case e != nil && e.Moved != nil && e.Moved.last():
+		r.mem.streams.end(hash, lateGrace)
 	case e != nil && e.Moved != nil:
 		r.mem.streams.move(hash, e.Moved.To)
 	case e == nil || !r.alive(e, now):
