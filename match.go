@@ -199,23 +199,23 @@ func (m *matcher) match(method, path string) (n int, values map[string]string, o
 }
 
 // readings returns the entry that a canonical path leads to as it stands, and
-// the one without its path parameters.
-func (m *matcher) readings(method, path string) (n, second int, values map[string]string) {
+// the one without its path parameters, each with the values of its wildcards.
+func (m *matcher) readings(method, path string) (n, second int, values, others map[string]string) {
 	if m == nil || len(m.entries) == 0 {
-		return 0, 0, nil
+		return 0, 0, nil, nil
 	}
 	if m.exact {
 		n, values = m.find(method, path, path)
-		return n, n, values
+		return n, n, values, values
 	}
 	kept := foldSlashes(path)
 	n, values = m.find(method, kept, lowerASCII(kept))
 	if !strings.Contains(path, ";") {
-		return n, n, values
+		return n, n, values, values
 	}
 	cut := foldSlashes(cutParameters(path))
-	second, _ = m.find(method, cut, lowerASCII(cut))
-	return n, second, values
+	second, others = m.find(method, cut, lowerASCII(cut))
+	return n, second, values, others
 }
 
 // split says whether the methods of a path lead to more than one entry.

@@ -41,9 +41,11 @@ func (c *Chain) Decide(method, target string, who *guard.Subject) (access.Verdic
 		}
 	}
 	q := access.Question{Site: st.base.Site, Method: method, Subject: who, Secure: u.Scheme != "http"}
-	path, err := harden.Target(&http.Request{ProtoMajor: 1, ProtoMinor: 1, Method: method, URL: u, RequestURI: u.RequestURI()})
-	if err == nil && st.guarded != nil {
-		q.Resource, err = st.guarded.at(method, path)
+	r := &http.Request{ProtoMajor: 1, ProtoMinor: 1, Method: method, URL: u, RequestURI: u.RequestURI()}
+	x := &guard.Exchange{Method: method}
+	if x.Path, err = harden.Target(r); err == nil && st.guarded != nil {
+		err = st.guarded.resource(x, r)
+		q.Resource = x.Resource
 	}
 	if d := (*guard.Denial)(nil); errors.As(err, &d) {
 		return access.Verdict{Rule: "no rule", By: []string{d.Rule.ID}}, nil

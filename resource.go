@@ -2,7 +2,9 @@ package hauberk
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"hauberk.dev/guard"
@@ -15,6 +17,10 @@ type guarded struct {
 	rules *matcher // the site's access rules, by their place in the list, from 1
 	all   *matcher // rules and routes together, by their place in names, from 1
 	names []string
+	// reads says which rules, by their place from 0, decide by the values of
+	// wildcards; policies that all may.
+	reads    []bool
+	policies bool
 }
 
 // newGuarded reads the patterns of a site's access rules and routes. A pattern
@@ -23,7 +29,11 @@ func newGuarded(site string, exact bool, at string, in *Site) (*guarded, []error
 	g := &guarded{site: site, rules: newMatcher(exact), all: newMatcher(exact)}
 	var errs []error
 	seen := map[string]bool{}
+	g.policies = in.Access.Policies != ""
 	for i, rule := range in.Access.Rules {
+		g.reads = append(g.reads, rule.Tenant != "" || slices.ContainsFunc(rule.Allow, func(word string) bool {
+			return strings.HasPrefix(word, "owner:") || strings.HasPrefix(word, "tenant:")
+		}))
 		p, err := parsePattern(rule.On)
 		if err == nil {
 			err = g.rules.add(p, i+1)
@@ -65,20 +75,33 @@ func (g *guarded) name(p pattern, seen map[string]bool) error {
 // at returns what a method and a canonical path lead to. A path that leads to
 // one rule as it stands and to another without its path parameters is refused.
 func (g *guarded) at(method, path string) (*guard.Resource, error) {
-	rule, second, values := g.rules.readings(method, path)
-	on, other, more := g.all.readings(method, path)
+	rule, second, values, others := g.rules.readings(method, path)
+	on, other, more, rest := g.all.readings(method, path)
 	if rule != second || on != other {
 		return nil, harden.Parameters(path, g.text(on), g.text(other))
 	}
-	for name, value := range more { // of a narrower route; a rule's own name wins
-		if _, own := values[name]; !own {
-			if values == nil {
-				values = map[string]string{}
-			}
-			values[name] = value
-		}
+	res := &guard.Resource{Site: g.site, On: g.text(on), Rule: rule - 1, Values: merged(values, more), Method: method}
+	if g.differ(res, res.Values, merged(others, rest)) {
+		return nil, harden.Parameters(path, g.text(on), g.text(on)+" with another value")
 	}
-	return &guard.Resource{Site: g.site, On: g.text(on), Rule: rule - 1, Values: values, Method: method}, nil
+	return res, nil
+}
+
+// merged adds the values of a narrower route; a rule's own name wins.
+func merged(values, more map[string]string) map[string]string {
+	if len(more) == 0 {
+		return values
+	}
+	all := maps.Clone(more)
+	maps.Copy(all, values)
+	return all
+}
+
+// differ says whether two readings of a path differ in values by which the
+// decision may go.
+func (g *guarded) differ(res *guard.Resource, a, b map[string]string) bool {
+	decides := g.policies || res.Rule >= 0 && g.reads[res.Rule]
+	return decides && !maps.Equal(a, b)
 }
 
 func (g *guarded) text(n int) string {
@@ -99,7 +122,7 @@ func (g *guarded) resource(x *guard.Exchange, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		if second.Rule != res.Rule || second.On != res.On {
+		if second.Rule != res.Rule || second.On != res.On || g.differ(res, second.Values, res.Values) {
 			return harden.EncodedSlash(x.Path, res.On, second.On)
 		}
 	}
