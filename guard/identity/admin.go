@@ -232,7 +232,21 @@ func (r *Room) setUserPassword(ctx context.Context, q wish) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := r.setPassword(ctx, administrator, id, "", q.Password)
+	was, found, err := r.book.Fresh(ctx, id)
+	switch {
+	case err != nil || !found:
+		return nil, joinUnknown(err)
+	case was.Issuer != "":
+		return nil, errProvider
+	}
+	hash, err := r.hash(ctx, administrator, was.Name, was.Email, q.Password)
+	if err != nil {
+		return nil, err
+	}
+	a, err := r.change(ctx, id, "password set", new(string), func(a *account.Account) error {
+		a.Hash = hash
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}

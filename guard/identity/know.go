@@ -85,11 +85,13 @@ func (r *Room) bearer(req *http.Request) (*guard.Subject, error) {
 	var held *guard.Subject
 	fields := req.Header["Authorization"]
 	for _, field := range fields {
-		scheme, raw, _ := strings.Cut(strings.TrimLeft(field, " \t"), " ")
-		if !strings.EqualFold(scheme, "Bearer") {
+		// Many readers part the two by any white space, a tab too.
+		field = strings.Trim(field, " \t")
+		at := strings.IndexAny(field, " \t")
+		if at < 0 || !strings.EqualFold(field[:at], "Bearer") {
 			continue
 		}
-		raw = strings.Trim(raw, " \t")
+		raw := strings.TrimLeft(field[at:], " \t")
 		s, err := r.tokens.Verify(req.Context(), raw)
 		var bad *token.Error
 		switch {

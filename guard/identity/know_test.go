@@ -12,6 +12,7 @@ import (
 
 	"hauberk.dev/guard"
 	"hauberk.dev/guard/identity"
+	"hauberk.dev/guard/identity/token"
 	"hauberk.dev/store"
 )
 
@@ -204,5 +205,28 @@ func BenchmarkKnow(b *testing.B) {
 	}
 	if x.Subject == nil {
 		b.Fatal("got nobody")
+	}
+}
+
+// An app that parts "Bearer" from the token by any white space must not be shown
+// one that this gate has not looked at.
+func TestABearerTokenIsJudgedHoweverItIsSpaced(t *testing.T) {
+	const unsigned = "eyJhbGciOiJub25lIn0.eyJpc3MiOiJodHRwczovL2kudGVzdCJ9." // {"iss":"https://i.test"}
+	room, err := identity.New(identity.Config{Tokens: []token.Config{{Issuer: "https://i.test", Audience: []string{"shop"}}}}, identity.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for value, want := range map[string]int{
+		"Bearer " + unsigned: 401, "bearer  " + unsigned + " ": 401, "Bearer\t" + unsigned: 401, " \tBEARER \t " + unsigned: 401,
+		"Bearer": 200, "Bearer x": 200, "Basic\t" + unsigned: 200,
+	} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header["Authorization"] = []string{value}
+		r = r.WithContext(guard.With(r.Context(), &guard.Exchange{Route: &guard.Route{}}))
+		room.Know(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(w, r)
+		if w.Code != want {
+			t.Errorf("%q: got %d, want %d", value, w.Code, want)
+		}
 	}
 }

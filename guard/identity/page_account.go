@@ -75,7 +75,8 @@ func (r *Room) postPassword(req *http.Request, f url.Values) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if err := r.itsPassword(req, a, f.Get("password")); err != nil {
+	was, err := r.itsPassword(req, a, f.Get("password"))
+	if err != nil {
 		d, p := r.refusal(err, "problem.password", "password")
 		if d == nil {
 			return answer{}, err
@@ -85,7 +86,7 @@ func (r *Room) postPassword(req *http.Request, f url.Values) (answer, error) {
 	if key, field := r.mistake(a, f); key != "" {
 		return answer{}, r.accountAgain(req, a, g, weakPassword.Deny("%s", key).In("body."+field), &pages.Problem{Key: key, Field: field})
 	}
-	made, err := r.setPassword(req.Context(), r.clientOf(req, a.ID), a.ID, guard.From(req.Context()).Session.ID(), f.Get("new"))
+	made, err := r.replacePassword(req.Context(), r.clientOf(req, a.ID), was, guard.From(req.Context()).Session.ID(), f.Get("new"))
 	if err != nil {
 		return answer{}, err
 	}

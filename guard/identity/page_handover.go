@@ -57,6 +57,8 @@ type handed struct {
 	Host  string      `json:"host"`
 	State string      `json:"state"`
 	Grant guard.Grant `json:"grant"`
+	// From is the session of the login host that it was made from.
+	From string `json:"from"`
 	// Used says that somebody brought it, Session what began then, and Replayed
 	// that somebody brought it again.
 	Used     bool   `json:"used,omitempty"`
@@ -202,7 +204,8 @@ func (r *Room) lead(req *http.Request, g guard.Grant, to string) (string, error)
 	}
 	code := random()
 	sum := sha256.Sum256(code)
-	h := &handed{Host: o.host, State: o.state, Grant: g, key: handoverPrefix + hex.EncodeToString(sum[:]), expires: time.Now().Add(codeLife)}
+	h := &handed{Host: o.host, State: o.state, Grant: g, From: guard.From(req.Context()).Session.ID(),
+		key: handoverPrefix + hex.EncodeToString(sum[:]), expires: time.Now().Add(codeLife)}
 	if err := r.keepHanded(req.Context(), h); err != nil {
 		return "", fmt.Errorf("identity: keep a code: %w", err)
 	}
@@ -314,6 +317,14 @@ func (r *Room) arriveBy(req *http.Request) (answer, error) {
 	}
 	if !found || !a.Stands(h.Grant) {
 		return out, handover.Deny("the account is not what it was at the sign-in")
+	}
+	// A code kept in hand must not bring back a session that has been ended.
+	alive, err := r.o.Sessions.List(req.Context(), h.Grant.User)
+	if err != nil {
+		return out, err
+	}
+	if !slices.ContainsFunc(alive, func(v Visit) bool { return v.ID == h.From }) {
+		return out, handover.Deny("the session that it came from is over")
 	}
 	if err := r.o.Sessions.Begin(req, h.Grant); err != nil {
 		return out, err

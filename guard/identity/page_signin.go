@@ -200,7 +200,7 @@ func (r *Room) postConfirm(req *http.Request, f url.Values) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if err := r.itsPassword(req, a, f.Get("password")); err != nil {
+	if _, err := r.itsPassword(req, a, f.Get("password")); err != nil {
 		d, p := r.refusal(err, "problem.password", "password")
 		if d == nil {
 			return answer{}, err
@@ -210,18 +210,19 @@ func (r *Room) postConfirm(req *http.Request, f url.Values) (answer, error) {
 	return r.enter(req, a, to)
 }
 
-// itsPassword verifies the password of the very account that is signed in. A
-// person of a provider has none, whatever account here has the same name.
-func (r *Room) itsPassword(req *http.Request, a *account.Account, password string) error {
+// itsPassword verifies the password of the very account that is signed in, and
+// returns the account as it was read for that. A person of a provider has none,
+// whatever account here has the same name.
+func (r *Room) itsPassword(req *http.Request, a *account.Account, password string) (*account.Account, error) {
 	if a.Issuer != "" {
-		return signIn.Deny("the account is of %s and has no password", a.Issuer)
+		return nil, signIn.Deny("the account is of %s and has no password", a.Issuer)
 	}
 	v, err := r.verify(req, a.Name, password)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if v.ID != a.ID {
-		return signIn.Deny("the password is another account's")
+		return nil, signIn.Deny("the password is another account's")
 	}
-	return nil
+	return v, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -139,25 +140,24 @@ func (r *Room) hash(ctx context.Context, c password.Client, name, email, given s
 	return r.locks.hasher.Hash(ctx, c, given)
 }
 
-// setPassword writes a new password. The same write ends all sessions of the
-// account, and what follows only clears them away but for the one with the ID
-// but, which the caller is to begin anew with the Grant of what is returned.
-func (r *Room) setPassword(ctx context.Context, c password.Client, id, but, given string) (*account.Account, error) {
-	was, found, err := r.book.Fresh(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	if !found {
-		return nil, account.ErrUnknown
-	}
-	if was.Issuer != "" {
-		return nil, errProvider
-	}
+// replacePassword writes a new password for the account was, whose old one has
+// just been verified. The same write ends all sessions of the account, and what
+// follows only clears them away but for the one with the ID but, which the caller
+// is to begin anew with the Grant of what is returned. What has ended them since
+// the old one was read, an administrator's new password above all, wins: else who
+// stole the old one and changes it without end would be left with the account.
+func (r *Room) replacePassword(ctx context.Context, c password.Client, was *account.Account, but, given string) (*account.Account, error) {
 	hash, err := r.hash(ctx, c, was.Name, was.Email, given)
 	if err != nil {
 		return nil, err
 	}
-	return r.change(ctx, id, "password set", &but, func(a *account.Account) error {
+	return r.change(ctx, was.ID, "password set", &but, func(a *account.Account) error {
+		// change has counted on already.
+		if a.Hash != was.Hash || a.Epoch != was.Epoch+1 || a.Disabled {
+			d := nobody.Deny("the account was changed meanwhile")
+			d.Remedy = signInPath + "?to=" + url.QueryEscape(accountPath)
+			return d
+		}
 		a.Hash = hash
 		return nil
 	})
