@@ -99,7 +99,7 @@ func overSocket(socket string, r *http.Request, into any) error {
 	defer client.CloseIdleConnections()
 	a, err := client.Do(r)
 	if err != nil {
-		return fmt.Errorf("ask the serve that runs by %s: %w (with monitor.listen there is no socket: stop serve first)", socket, errors.Unwrap(err))
+		return fmt.Errorf("ask the serve that runs by %s: %w", socket, errors.Unwrap(err))
 	}
 	defer a.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(a.Body, maxAnswer))

@@ -34,6 +34,11 @@ func (r *Room) openProviders(key []byte) error {
 			errs = append(errs, fmt.Errorf("%s.name: %q is listed twice", at, c.Name))
 		}
 		seen[c.Name] = true
+		for role := range c.Roles {
+			if err := account.CheckRole(role); err != nil {
+				errs = append(errs, fmt.Errorf("%s.roles.%s: %w", at, role, err))
+			}
+		}
 		p, err := oidc.New(c, o)
 		if err != nil {
 			errs = append(errs, err)
@@ -118,7 +123,10 @@ func proved(at, now time.Time) time.Time {
 func (r *Room) arrive(ctx context.Context, p *oidc.Provider, id oidc.Identity) (*account.Account, error) {
 	want := account.Account{Name: presentable(id), Issuer: id.Issuer, Subject: id.Subject, Roles: id.Roles}
 	if id.EmailVerified {
-		want.Email = id.Email
+		// An address that no account here can have is no reason to stay out.
+		if want.Email = id.Email; want.Check() != nil {
+			want.Email = ""
+		}
 	}
 	key := account.OIDCID(id.Issuer, id.Subject)
 	a, found, err := r.book.Fresh(ctx, key)

@@ -25,7 +25,11 @@ func (r *Room) begin(req *http.Request, p *oidc.Provider, g guard.Grant, refresh
 	old := r.kept(req)
 	switch {
 	case refresh != nil:
-		g.Key = rand.Text()
+		if g.Key = old.Key; old.User != g.User || g.Key == "" {
+			g.Key = rand.Text()
+		} else {
+			old.Key = "" // what was handed over from this session has it too
+		}
 		if err := p.Keep(req.Context(), g.Key, refresh); err != nil {
 			return g, err
 		}

@@ -94,12 +94,20 @@ func (a *Account) Check() error {
 		return invalid("an account has at most %d roles", maxRoles)
 	}
 	for _, role := range a.Roles {
-		if !word(role) {
-			return invalid("role %q: want letters, digits, dots, colons, dashes and underscores, at most %d", role, maxWord)
+		if err := CheckRole(role); err != nil {
+			return err
 		}
 	}
 	if a.Tenant != "" && !word(a.Tenant) {
 		return invalid("tenant %q: want letters, digits, dots, colons, dashes and underscores, at most %d", a.Tenant, maxWord)
+	}
+	return nil
+}
+
+// CheckRole says what is wrong with the name of a role.
+func CheckRole(role string) error {
+	if !word(role) {
+		return invalid("role %q: want letters, digits, dots, colons, dashes and underscores, at most %d", role, maxWord)
 	}
 	return nil
 }

@@ -147,7 +147,8 @@ func (k *Keys) write(all []*key, news bool) error {
 	}
 	public := document(all)
 	if stands, err := os.ReadFile(jwksFile(k.folder)); err == nil && bytes.Equal(stands, public) {
-		return nil
+		// A backup that was restored has them as private as the rest.
+		return errors.Join(os.Chmod(k.folder, 0o755), os.Chmod(jwksFile(k.folder), 0o644))
 	}
 	if err := replace(jwksFile(k.folder), public, 0o644); err != nil {
 		return fmt.Errorf("identity: publish the keys: %w", err)

@@ -30,7 +30,8 @@ const (
 // queue lets few hash at a time. Who waits takes turns by client: a device that
 // has signed in before goes first, then who has failed least lately, for itself
 // and in its network, then who has least waiting, then who came first. So a
-// flood stands behind everybody who is no part of it.
+// flood stands behind everybody who is no part of it. After a device comes the
+// best of the others, if one waits: nobody's devices can keep them all out.
 type queue struct {
 	mu      sync.Mutex
 	free    int
@@ -38,6 +39,7 @@ type queue struct {
 	clients *recent[Client, failures]
 	nets    *recent[netip.Prefix, failures]
 	turned  *recent[Client, rebuffs]
+	device  bool // went last
 }
 
 // rebuffs is how often a client was turned away, and when it last counted.
@@ -161,13 +163,20 @@ func (q *queue) leave() {
 		return
 	}
 	ranks := q.ranks()
-	best := 0
+	best, other := 0, -1
 	for i := range ranks {
 		if compare(ranks[i], ranks[best]) < 0 {
 			best = i
 		}
+		if ranks[i].stranger == 1 && (other < 0 || compare(ranks[i], ranks[other]) < 0) {
+			other = i
+		}
+	}
+	if q.device && other >= 0 {
+		best = other
 	}
 	next := q.line[best]
+	q.device = next.client.Device != ""
 	q.line = slices.Delete(q.line, best, best+1)
 	next.call <- nil
 }

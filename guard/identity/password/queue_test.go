@@ -189,3 +189,19 @@ func BenchmarkQueue(b *testing.B) {
 		q.Leave()
 	}
 }
+
+// TestDevicesKeepNoStrangerOut has a device that signs in all the time, with the
+// right password: who has no device yet has every second turn.
+func TestDevicesKeepNoStrangerOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLine(t)
+		for i := range 4 {
+			l.come(t.Context(), fmt.Sprint("device", i), password.Client{Addr: from("192.0.2.1").Addr, Device: fmt.Sprint("d", i)})
+		}
+		l.come(t.Context(), "stranger", from("198.51.100.1"))
+		l.serve()
+		if i := slices.Index(l.order, "stranger"); i != 1 {
+			t.Errorf("got the order %q, want the stranger after the first device", l.order)
+		}
+	})
+}
