@@ -1,6 +1,8 @@
 package ratelimit_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/big"
@@ -18,6 +20,7 @@ import (
 
 	"hauberk.dev/guard"
 	"hauberk.dev/guard/ratelimit"
+	"hauberk.dev/store"
 )
 
 func newRoom(t testing.TB, c ratelimit.Config) *ratelimit.Room {
@@ -271,94 +274,68 @@ func TestMethodsAreToldApartByWhatTheyMayBe(t *testing.T) {
 	}
 }
 
-func TestALevelSharesTheBucketsOfWhatItDoesNotSet(t *testing.T) {
-	top := ratelimit.Config{Safe: rate("3/h")}
-	room := newRoom(t, top)
-	dear, other, same := top, top, top
-	dear.Cost = 2
-	other.Safe = rate("1/h")
-	same.Unsafe = rate("5/h")
-	for n, c := range []ratelimit.Config{top, top, dear, other, same, other} {
-		if n == 0 {
-			continue
-		}
-		if err := room.Route(n, c); err != nil {
+// down is a store that cannot be reached, and after a while can.
+type down struct {
+	store.Buckets
+	ok bool
+}
+
+func (d *down) Take(ctx context.Context, key string, cost int, r store.Rate, now time.Time) (store.Decision, error) {
+	if !d.ok {
+		<-ctx.Done() // as one that does not answer
+		return store.Decision{}, errors.New("no route to host")
+	}
+	return d.Buckets.Take(ctx, key, cost, r, now)
+}
+
+func TestAStoreThatIsDownLimitsFromMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := &down{Buckets: store.NewBuckets(), ok: true}
+		room, err := ratelimit.New(ratelimit.Config{Rate: rate("2/d")}, ratelimit.Options{Buckets: shared})
+		if err != nil {
 			t.Fatal(err)
 		}
-		above := 0
-		if n == 5 {
-			above = 3
+		d := before(room, ok)
+		ask := func(want ...int) {
+			t.Helper()
+			for i, w := range want {
+				if a := d.ask("GET /", "192.0.2.1", 0); a.StatusCode != w {
+					t.Errorf("request %d: got %s, want %d", i, a.Status, w)
+				}
+			}
 		}
-		room.Place(n, ratelimit.Place{Above: above, Name: strconv.Itoa(n)})
-	}
-	d := before(room, ok)
-	for _, c := range []struct {
-		route  int
-		status int
-		left   string
-	}{
-		{1, 200, "r=2;"}, // the site
-		{2, 200, "r=0;"}, // two of the same bucket
-		{0, 429, "r=0;"},
-		{4, 429, "r=0;"}, // sets the other rate only
-		{3, 200, "r=0;"}, // its own
-		{5, 429, "r=0;"}, // that of the level above
-	} {
-		a := d.ask("GET /", "192.0.2.1", c.route)
-		if a.StatusCode != c.status || !strings.Contains(a.Header.Get("RateLimit"), c.left) {
-			t.Errorf("route %d: got %s, %s; want %d, %s", c.route, a.Status, a.Header.Get("RateLimit"), c.status, c.left)
+		ask(200)
+		shared.ok = false
+		begin := time.Now()
+		ask(200, 200, 429)
+		if took := time.Since(begin); took > time.Second {
+			t.Errorf("three requests took %v", took)
 		}
-	}
-	if a := d.ask("GET /", "192.0.2.9", 99); a.StatusCode != 200 {
-		t.Errorf("a route that nobody set: got %s, want the top level", a.Status)
-	}
+		shared.ok = true
+		ask(200, 429) // what it had counted still stands
+		if got, want := strings.Count(d.journal(), "ratelimit.store failed limits are kept in memory: no route to host"), 1; got != want {
+			t.Errorf("got %d such events, want %d:\n%s", got, want, d.journal())
+		}
+	})
 }
 
-func TestALevelThatLimitsWritesAnewReadsFromTheBucketForAll(t *testing.T) {
-	room := newRoom(t, ratelimit.Config{Rate: rate("3/h")})
-	if err := room.Route(1, ratelimit.Config{Safe: rate("3/h"), Unsafe: rate("1/h")}); err != nil {
-		t.Fatal(err)
-	}
-	room.Place(1, ratelimit.Place{Name: "one"})
+func TestAnExceptionFromTheRateLeavesTheCap(t *testing.T) {
+	room := newRoom(t, ratelimit.Config{Rate: rate("1/h"), Concurrency: 1})
 	d := before(room, ok)
-	for i, c := range []struct {
-		line   string
-		route  int
-		status int
-		policy string
-	}{
-		{"POST /", 0, 200, `"all";q=3`}, {"GET /", 1, 200, `"all";q=3`}, {"POST /", 1, 200, `"unsafe";q=1`}, {"POST /", 1, 429, `"unsafe";q=1`},
-		{"GET /", 1, 200, `"all";q=3`}, {"GET /", 1, 429, `"all";q=3`}, {"GET /", 0, 429, `"all";q=3`},
-	} {
-		a := d.ask(c.line, "192.0.2.1", c.route)
-		if got := a.Header.Get("RateLimit-Policy"); a.StatusCode != c.status || !strings.HasPrefix(got, c.policy) {
-			t.Errorf("request %d, %s on route %d: got %s, %s; want %d, %s", i, c.line, c.route, a.Status, got, c.status, c.policy)
-		}
+	excused := func(r *http.Request, n int) *http.Response {
+		x := &guard.Exchange{Route: &guard.Route{}, Excuse: func(d *guard.Denial, _ *http.Request) *guard.Exception {
+			if d.Rule.ID != "ratelimit.exceeded" {
+				return nil
+			}
+			return &guard.Exception{Because: "watching"}
+		}}
+		w := httptest.NewRecorder()
+		d.h.ServeHTTP(w, r.WithContext(guard.With(r.Context(), x)))
+		return w.Result()
 	}
-}
-
-func TestListsAreAskedInAnyFamilyAndDenyWins(t *testing.T) {
-	room := newRoom(t, ratelimit.Config{Rate: rate("1/h"),
-		Allow: prefixes("10.0.0.0/8", "2001:db8:a::/48", "::ffff:198.51.100.0/120"), Deny: prefixes("10.1.0.0/16", "2001:db8:a:b::1/128", "203.0.113.7/32")})
-	c := ratelimit.Config{Rate: rate("1/h"), Deny: prefixes("192.0.2.0/24"), Allow: prefixes("0.0.0.0/0", "::/0")}
-	if err := room.Route(1, c); err != nil {
-		t.Fatal(err)
-	}
-	room.Place(1, ratelimit.Place{Name: "one"})
-	d := before(room, ok)
-	for _, c := range []struct {
-		client string
-		route  int
-		want   int // of the second request
-	}{
-		{"10.2.3.4", 0, 200}, {"::ffff:10.2.3.4", 0, 200}, {"10.1.2.3", 0, 403}, {"::ffff:10.1.2.3", 0, 403},
-		{"2001:db8:a:1::5", 0, 200}, {"2001:db8:a:b::1", 0, 403}, {"2001:db8:a:b::2", 0, 200},
-		{"198.51.100.9", 0, 200}, {"203.0.113.7", 0, 403}, {"203.0.113.8", 0, 429}, {"127.0.0.1", 0, 429}, {"::1", 0, 429},
-		{"192.0.2.1", 1, 403}, {"10.1.2.3", 1, 403}, {"203.0.113.9", 1, 200}, {"", 0, 429},
-	} {
-		d.ask("GET /", c.client, c.route)
-		if a := d.ask("GET /", c.client, c.route); a.StatusCode != c.want {
-			t.Errorf("%s on route %d: got %s, want %d", c.client, c.route, a.Status, c.want)
+	for range 3 {
+		if a := excused(httptest.NewRequest("GET", "/", nil), 0); a.StatusCode != 200 {
+			t.Errorf("got %s, want what an exception covers to pass", a.Status)
 		}
 	}
 }
