@@ -77,7 +77,7 @@ func resource(res *guard.Resource, method string) *guard.Resource {
 type node struct {
 	*policy.Node
 	rule int
-	role bool // a role is among what lets somebody in
+	role bool // roles are among what decides there
 }
 
 type nodeKey struct {
@@ -101,21 +101,27 @@ func (s *site) node(res *guard.Resource) (*node, error) {
 		return nil, errUnmatched
 	}
 	n := &node{Node: s.world.Node(s.policies, res.On, res.Rule), rule: res.Rule}
-	for _, m := range []string{http.MethodGet, http.MethodPost} {
-		s.policies.Permits(n.Query(&policy.Ask{Method: m}), func(p *policy.Policy) { n.role = n.role || p.Role != "" })
-	}
+	n.role = n.Target.AsksRole()
 	kept, _ := s.nodes.LoadOrStore(key, n)
 	return kept.(*node), nil
 }
 
-// AsksRole says whether a role is among what lets somebody in where x goes:
-// sessions have strict limits there.
+// AsksRole says whether roles are among what decides where x goes, by whatever
+// method: sessions have strict limits there. Where a method override leads
+// elsewhere, both places count, as both are decided on.
 func (r *Room) AsksRole(x *guard.Exchange) bool {
 	s := r.sites[x.Route.Site]
 	if s == nil || s.app {
 		return false
 	}
 	n, err := s.node(x.Resource)
+	if err != nil || n.role {
+		return true
+	}
+	if x.Resource.Also == nil {
+		return false
+	}
+	n, err = s.node(x.Resource.Also)
 	return err != nil || n.role
 }
 

@@ -160,14 +160,35 @@ func TestEveryMistakeOfTheRulesIsToldAtOnce(t *testing.T) {
 }
 
 func TestAsksRoleSaysWhereSessionsAreStrict(t *testing.T) {
-	dir := policies(t, map[string]string{"a.cedar": `permit (principal in Role::"auditor", action in Action::"read", resource == Route::"/reports");`})
+	dir := policies(t, map[string]string{"a.cedar": `
+		permit (principal in Role::"auditor", action in Action::"read", resource == Route::"/reports");
+		permit (principal in Role::"editor", action == Action::"DELETE", resource == Route::"/articles");
+		permit (principal is User in Role::"editor", action == Action::"PUT", resource == Route::"/pictures");
+		permit (principal, action, resource == Route::"/in") when { principal in Role::"admin" };
+		permit (principal, action, resource == Route::"/among") when { principal in [Role::"admin", Role::"editor"] };
+		permit (principal is User, action, resource == Route::"/reads") when { principal.roles.contains("admin") };
+		permit (principal is User, action, resource == Route::"/has") when { principal["roles"].containsAny(["admin"]) };
+		permit (principal is User, action, resource == Route::"/unless") when { true } unless { principal.token || !(principal in Role::"admin") };
+		forbid (principal, action, resource == Route::"/but") unless { principal in Role::"admin" };
+		permit (principal is User, action, resource == Route::"/scopes") when { principal.scopes.contains("roles") };
+		forbid (principal in Role::"guest", action, resource == Route::"/guests");`})
 	room := newRoom(t, access.Config{Policies: dir, Rules: []access.Rule{
 		{On: "/", Allow: []string{"signed-in"}}, {On: "/admin/", Allow: []string{"token", "role:admin"}},
-	}}, "/reports")
+	}}, "/reports", "/articles", "/pictures", "/in", "/among", "/reads", "/has", "/unless", "/but", "/scopes", "/guests")
+	also := func(res, second *guard.Resource) *guard.Resource {
+		res.Also = second
+		return res
+	}
 	for _, c := range []struct {
 		res  *guard.Resource
 		want bool
-	}{{at("/", 0), false}, {at("/admin/", 1), true}, {at("/reports", 0), true}, {nil, true}} {
+	}{
+		{at("/", 0), false}, {at("/admin/", 1), true}, {at("/reports", 0), true}, {nil, true},
+		{at("/articles", 0), true}, {at("/pictures", 0), true},
+		{at("/in", 0), true}, {at("/among", 0), true}, {at("/reads", 0), true}, {at("/has", 0), true}, {at("/unless", 0), true}, {at("/but", 0), true},
+		{at("/scopes", 0), false}, {at("/guests", 0), false},
+		{also(at("/", 0), at("/admin/", 1)), true}, {also(at("/admin/", 1), at("/", 0)), true}, {also(at("/", 0), at("/", 0)), false},
+	} {
 		x := &guard.Exchange{Route: &guard.Route{Site: shop}, Resource: c.res}
 		if got := room.AsksRole(x); got != c.want {
 			t.Errorf("%+v: got %t, want %t", c.res, got, c.want)

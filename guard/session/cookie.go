@@ -32,6 +32,13 @@ var malformed = &guard.Rule{
 	CWE:   20, ASVS: []string{"7.2.1"},
 }
 
+var ownCookie = &guard.Rule{
+	ID: "session.own-cookie", Severity: guard.High,
+	Title: "the app set a cookie of a name that is the gate's",
+	Fix:   "find what makes the app set it: a header that takes text of a request, or an app that names a cookie so; the cookie did not leave",
+	CWE:   384, ASVS: []string{"7.2.1"},
+}
+
 // found is what the cookies of a request say.
 type found int
 

@@ -30,6 +30,11 @@ func (r *Room) ChangeVault(req *http.Request, edit func([]byte) ([]byte, error))
 	return false, nil
 }
 
+func RotateAtOnce(req *http.Request) error {
+	_, err := stateOf(req).rotate(req.Context(), how{atOnce: true})
+	return err
+}
+
 func (r *Room) CacheSize() (entries, bytes int) { return len(r.mem.cache.ring), r.mem.cache.bytes }
 
 // Opened says whether the cache keeps what the vault of the request's session
@@ -44,10 +49,7 @@ func Opened(req *http.Request) (kept bool, bytes int) {
 }
 
 func (r *Room) Look(ctx context.Context) {
-	now := time.Now()
-	for _, hash := range r.mem.streams.open(now) {
-		r.look(ctx, hash, now)
-	}
+	r.lookAll(ctx, time.Now())
 }
 
 func (r *Room) Streams() int {

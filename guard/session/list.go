@@ -81,6 +81,9 @@ func (r *Room) below(ctx context.Context, prefix string, do func(sum, *entry) er
 			}
 			now := time.Now()
 			e, err := r.read(ctx, &hash, now)
+			if errors.Is(err, errRecord) {
+				continue // no session, and its entry stays: it is ended by that
+			}
 			if err != nil {
 				return err
 			}
@@ -222,23 +225,28 @@ func (r *Room) endIndexed(ctx context.Context, prefix string, which func(sum) bo
 	return n, errors.Join(errs...)
 }
 
+// errFar says that a lineage was not followed to its end.
+var errFar = errors.New("session: its id was rotated too often to end it: try again in a minute")
+
 // endOne ends the newest of the lineage of hash, if it is one of those meant:
-// the record first, so that it stays ended whatever comes after.
+// the record first, so that it stays ended whatever comes after. A record that
+// cannot be read is one of those meant: what led to it says so, and another
+// version would take it for a session.
 func (r *Room) endOne(ctx context.Context, hash sum, whose func(*guard.Grant) bool) (*guard.Grant, bool, error) {
 	moves := 0
 	for range tries {
 		e, err := r.read(ctx, &hash, time.Now())
-		if err != nil || e == nil {
+		switch {
+		case errors.Is(err, errRecord):
+			e = &entry{version: store.Any}
+		case err != nil || e == nil || e.Moved != nil && e.Moved.last():
 			return nil, false, err
-		}
-		if e.Moved != nil {
-			if hash = e.Moved.To; moves > hops || e.Moved.last() {
-				return nil, false, nil
+		case e.Moved != nil:
+			if hash, moves = e.Moved.To, moves+1; moves > hops {
+				return nil, false, errFar
 			}
-			moves++
 			continue
-		}
-		if whose != nil && (e.Grant == nil || !whose(e.Grant)) {
+		case whose != nil && (e.Grant == nil || !whose(e.Grant)):
 			return nil, false, nil
 		}
 		err = r.records.Delete(ctx, hash.key(), e.version)

@@ -62,7 +62,7 @@ func (r *Room) Load(next http.Handler) http.Handler {
 			return
 		}
 		ctx, cancel := context.WithCancelCause(req.Context())
-		s.run = r.mem.streams.enter(s.bound, w, cancel)
+		s.run = r.mem.streams.enter(s.bound, s.strict, w, cancel)
 		x.Hijacked = s.run.hijacked
 		defer s.run.leave()
 		inner.ServeHTTP(w, req.WithContext(ctx))
@@ -104,7 +104,8 @@ func (r *Room) load(req *http.Request, x *guard.Exchange) (*state, error) {
 	}
 	r.saw(e, now)
 	if e.Grant != nil && r.strict != nil && r.strict(req) {
-		s.nobody = e.lapsed.Load() || now.Sub(e.Began) >= r.top.StrictAbsolute
+		s.nobody = r.past(e, now)
+		s.strict = !s.nobody
 	}
 	return s, nil
 }
@@ -158,10 +159,21 @@ func (r *Room) find(ctx context.Context, hash *sum, now time.Time, age time.Dura
 	if e == nil && c.unknown(hash, now) {
 		return nil, nil
 	}
-	return r.read(ctx, hash, now)
+	e, err := r.read(ctx, hash, now)
+	if !errors.Is(err, errRecord) {
+		return e, err
+	}
+	// Asking again makes it no better: a version that is newer has written it,
+	// and the browser would be refused for as long as the record stands.
+	c.remove(*hash)
+	c.noteUnknown(hash, now)
+	if r.mem.quiet(unreadable) {
+		r.record(unreadable.Noted("a session's record is of another version, or broken: it is no session"))
+	}
+	return nil, nil
 }
 
-// read asks the store.
+// read asks the store. What it finds and cannot read is errRecord.
 func (r *Room) read(ctx context.Context, hash *sum, now time.Time) (*entry, error) {
 	c := r.mem.cache
 	epoch := c.epoch(hash)
@@ -189,6 +201,11 @@ func (r *Room) read(ctx context.Context, hash *sum, now time.Time) (*entry, erro
 // alive says whether a session is within its limits.
 func (r *Room) alive(e *entry, now time.Time) bool {
 	return e.Moved == nil && now.Before(r.end(&e.content)) && now.UnixNano()-e.seen.Load() < int64(r.top.Idle)
+}
+
+// past says whether a session is past the strict limits.
+func (r *Room) past(e *entry, now time.Time) bool {
+	return e.lapsed.Load() || now.Sub(e.Began) >= r.top.StrictAbsolute || now.UnixNano()-e.seen.Load() >= int64(r.top.StrictIdle)
 }
 
 // end is the absolute limit: that of the sign-in, or an earlier one that holds
@@ -271,16 +288,20 @@ func (r *Room) broken(req *http.Request, err error) error {
 
 // odd journals what is wrong with a cookie, once a minute: anyone can send it.
 func (r *Room) odd(x *guard.Exchange, e guard.Event) {
-	now := time.Now().UnixNano()
-	last := r.mem.odd[kindOf(e.Rule)].Load()
-	if last != 0 && now-last < int64(quiet) || !r.mem.odd[kindOf(e.Rule)].CompareAndSwap(last, now) {
-		return
+	if r.mem.quiet(e.Rule) {
+		x.Emit(e)
 	}
-	x.Emit(e)
+}
+
+// quiet says that a rule was not journalled for a while, and notes that it is.
+func (m *memory) quiet(rule *guard.Rule) bool {
+	now, odd := time.Now().UnixNano(), &m.odd[kindOf(rule)]
+	last := odd.Load()
+	return (last == 0 || now-last >= int64(quiet)) && odd.CompareAndSwap(last, now)
 }
 
 func kindOf(rule *guard.Rule) int {
-	for i, k := range [...]*guard.Rule{doubled, malformed, stale, flood} {
+	for i, k := range [...]*guard.Rule{doubled, malformed, stale, flood, unreadable} {
 		if k == rule {
 			return i
 		}

@@ -73,7 +73,7 @@ func (r *Room) Regrant(req *http.Request, g guard.Grant) error {
 	})
 	switch {
 	case err == nil:
-		r.mem.streams.endBut(s.bound, grace, s.run)
+		r.mem.streams.endWhere(s.bound, grace, func(t *run) bool { return t != s.run })
 	case errors.Is(err, errGone):
 		s.nobody = true
 		return nil

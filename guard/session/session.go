@@ -88,7 +88,7 @@ type memory struct {
 	clients store.Buckets // sessions without a user, by client
 	locks   [256]sync.Mutex
 	touches chan struct{}   // writes of last-seen times under way
-	odd     [4]atomic.Int64 // by rule: when an odd cookie was journalled last
+	odd     [5]atomic.Int64 // by rule: when an odd cookie was journalled last
 }
 
 // New checks c, the settings of every route that says nothing else.
@@ -158,7 +158,7 @@ func (r *Room) Succeed(old *Room) {
 func (r *Room) Principle() *guard.Principle {
 	return &guard.Principle{
 		Name: "session", Number: 4, Files: files, Run: r.run,
-		Rules: []*guard.Rule{doubled, malformed, stale, unreadable, tooMany, flood, ended, vaultFull},
+		Rules: []*guard.Rule{doubled, malformed, stale, unreadable, tooMany, flood, ended, vaultFull, ownCookie},
 		Wrap:  func(next http.Handler) http.Handler { return r.Load(r.Vault(next)) },
 	}
 }

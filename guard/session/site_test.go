@@ -80,6 +80,8 @@ func (s *site) page(w http.ResponseWriter, r *http.Request) bool {
 			s.during(r)
 		}
 		err = x.Session.Rotate(r.Context())
+	case "/rotate-at-once":
+		err = session.RotateAtOnce(r)
 	case "/out":
 		err = s.room.SignOut(r)
 	case "/vault":

@@ -39,7 +39,8 @@ type state struct {
 	bound  sum          // the newest of the lineage: streams end with it
 	run    *run         // nil: not bound
 	mode   mode
-	nobody bool // past the strict limits, for a request that asks for a role
+	strict bool // within the strict limits, for a request that asks for a role
+	nobody bool // past them
 	cookie bool // raw leaves with the answer
 	over   bool // signed out: the cookie is taken away with the answer
 }
@@ -141,7 +142,8 @@ const tries = 16
 // update changes the vault of the newest of the session's lineage, by
 // compare-and-set: edit gets what stands and returns what shall, and is called
 // again where another change came first. An error of edit ends it. Where the
-// session has ended meanwhile it is errGone: the change is dropped.
+// session has ended meanwhile, or its id was rotated away at once or longer ago
+// than fresh, it is errGone: the change is dropped.
 func (s *state) update(ctx context.Context, edit func(old []byte) ([]byte, error)) error {
 	if s.mode == dead {
 		return errGone
@@ -161,7 +163,9 @@ func (s *state) update(ctx context.Context, edit func(old []byte) ([]byte, error
 			s.wrote(next)
 			return nil
 		}
-		if moves++; moves > hops || next.Moved.last() {
+		// Past its time a handle shows nothing and is no way to write either;
+		// where the id was rotated at once it never was.
+		if moves++; moves > hops || next.Moved.last() || time.Since(next.Moved.At) >= fresh {
 			return errGone
 		}
 		opened, err := unseal(&key, at, next.Moved.Key)

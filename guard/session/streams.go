@@ -16,6 +16,8 @@ const (
 	round = 2 * time.Second
 	// grace is how long an answer may still run after its session has ended.
 	grace = 3 * time.Second
+	// looks is how many sessions a round asks the store for at once.
+	looks = 16
 	// lateGrace is the same where a round found that the session has ended, up
 	// to two rounds ago: together they are less than 5 s.
 	lateGrace = 500 * time.Millisecond
@@ -41,6 +43,7 @@ type run struct {
 	hash       sum
 	next, prev *run
 	since      time.Time
+	strict     bool // let in by a session within the strict limits
 
 	mu     sync.Mutex // of the three below
 	w      http.ResponseWriter
@@ -49,8 +52,8 @@ type run struct {
 }
 
 // enter notes an answer that begins.
-func (s *streams) enter(hash sum, w http.ResponseWriter, cancel context.CancelCauseFunc) *run {
-	r := &run{all: s, hash: hash, since: time.Now(), w: w, cancel: cancel}
+func (s *streams) enter(hash sum, strict bool, w http.ResponseWriter, cancel context.CancelCauseFunc) *run {
+	r := &run{all: s, hash: hash, since: time.Now(), strict: strict, w: w, cancel: cancel}
 	s.add(r)
 	return r
 }
@@ -108,7 +111,7 @@ func (r *run) leave() {
 func (r *run) hijacked(c net.Conn) (closed func()) {
 	all := r.all
 	all.mu.Lock()
-	t := &run{all: all, hash: r.hash, since: r.since, conn: c}
+	t := &run{all: all, hash: r.hash, since: r.since, strict: r.strict, conn: c}
 	all.link(t)
 	all.mu.Unlock()
 	return func() { all.remove(t) }
@@ -139,15 +142,17 @@ func (s *streams) move(from, to sum) {
 
 // end closes what was taken over at once, and answers that still run after the
 // grace, so that a page that is being sent is sent.
-func (s *streams) end(hash sum, grace time.Duration) { s.endBut(hash, grace, nil) }
+func (s *streams) end(hash sum, grace time.Duration) {
+	s.endWhere(hash, grace, func(*run) bool { return true })
+}
 
-// endBut is end for all but one.
-func (s *streams) endBut(hash sum, grace time.Duration, stays *run) {
+// endWhere is end for those that which names.
+func (s *streams) endWhere(hash sum, grace time.Duration, which func(*run) bool) {
 	s.mu.Lock()
 	var running []*run
 	for r, next := s.by[hash], (*run)(nil); r != nil; r = next {
 		next = r.next
-		if r == stays {
+		if !which(r) {
 			continue
 		}
 		s.unlink(r)
@@ -206,10 +211,32 @@ func (r *Room) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case now := <-tick.C:
-			for _, hash := range r.mem.streams.open(now) {
-				r.look(ctx, hash, now)
-			}
+			r.lookAll(ctx, now)
 		}
+	}
+}
+
+// lookAll looks after every session with an open stream, a bounded number at
+// once, so that a slow store keeps none waiting for all others. Those of
+// nobody come last: with their end nobody's rights end.
+func (r *Room) lookAll(ctx context.Context, now time.Time) {
+	var known, anonymous []sum
+	for _, hash := range r.mem.streams.open(now) {
+		if e := r.mem.cache.get(&hash); e != nil && e.Moved == nil && e.Grant == nil {
+			anonymous = append(anonymous, hash)
+		} else {
+			known = append(known, hash)
+		}
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	free := make(chan struct{}, looks)
+	for _, hash := range append(known, anonymous...) {
+		free <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-free }()
+			r.look(ctx, hash, now)
+		})
 	}
 }
 
@@ -220,6 +247,8 @@ func (r *Room) look(ctx context.Context, hash sum, now time.Time) {
 	defer cancel()
 	e, err := r.read(ctx, &hash, now)
 	switch {
+	case errors.Is(err, errRecord):
+		r.mem.streams.end(hash, lateGrace) // it is no session for requests either
 	case err != nil:
 	case e != nil && e.Moved != nil && e.Moved.last():
 		r.mem.streams.end(hash, lateGrace)
@@ -235,5 +264,8 @@ func (r *Room) look(ctx context.Context, hash sum, now time.Time) {
 	case e.Grant != nil && r.same != nil && !r.same(ctx, *e.Grant):
 		// The session goes on. What was let in by rights that are gone does not.
 		r.mem.streams.end(hash, lateGrace)
+	case e.Grant != nil && r.past(e, now):
+		// The session goes on here too, and what asks for no role with it.
+		r.mem.streams.endWhere(hash, lateGrace, func(t *run) bool { return t.strict })
 	}
 }

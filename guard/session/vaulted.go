@@ -145,7 +145,7 @@ func (t *trip) drops(folded string) bool {
 // bar takes what the app may not set out of its answer: cookies of our names.
 func (t *trip) bar(h http.Header, _ *http.Request, _ int) error {
 	if withoutTheirs(h) {
-		t.x.Emit(vaultFull.Noted("a cookie of a name that is Hauberk's: it does not leave"))
+		t.x.Emit(ownCookie.Noted("a cookie of a name that is Hauberk's: it does not leave"))
 	}
 	return nil
 }

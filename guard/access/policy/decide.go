@@ -2,6 +2,7 @@ package policy
 
 import (
 	"iter"
+	"slices"
 
 	"github.com/cedar-policy/cedar-go"
 	"github.com/cedar-policy/cedar-go/x/exp/ast"
@@ -42,6 +43,23 @@ func Above(uid cedar.EntityUID, entities cedar.EntityGetter) []cedar.EntityUID {
 		}
 	}
 	return all
+}
+
+// AsksRole says whether roles decide about anything that can be asked of the
+// resource, by whatever method.
+func (t *Target) AsksRole() bool {
+	asks := func(p *Policy) bool { return p.AsksRole }
+	for _, table := range t.tables {
+		if slices.ContainsFunc(table.open, asks) {
+			return true
+		}
+		for _, list := range table.named {
+			if slices.ContainsFunc(list, asks) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // Query is one request.

@@ -28,6 +28,9 @@ type Policy struct {
 	Permit bool
 	// Role is the role that its scope asks for, "" for none.
 	Role string
+	// AsksRole says that roles are among what it decides by: the scope of a
+	// permit, or a condition, names one or reads those of who asks.
+	AsksRole bool
 	// Somebody says that who asks matters to it; Token that it wants a token.
 	Somebody, Token bool
 	// Needs says in words what each of its conditions asks for.
@@ -64,6 +67,7 @@ func read(s *cedar.Policy) *Policy {
 	}
 	if key, found := entityOf(p.tree.Principal); found && key.Type == RoleType {
 		p.Role = string(key.ID)
+		p.AsksRole = p.Permit
 	}
 	_, anyone := p.tree.Principal.(ast.ScopeTypeAll)
 	p.Somebody = !anyone
@@ -82,6 +86,7 @@ func (p *Policy) see(condition ast.IsNode) (principal bool) {
 	whole := 0 // the context, not one attribute of it
 	attribute := func(n ast.StrOpNode) {
 		p.reads |= fieldOf(n.Value)
+		p.AsksRole = p.AsksRole || fieldOf(n.Value) == fieldRoles
 		if v, ok := n.Arg.(ast.NodeTypeVariable); ok && v.Name == "context" {
 			whole--
 		}
@@ -94,6 +99,8 @@ func (p *Policy) see(condition ast.IsNode) (principal bool) {
 				p.reads |= someContext
 				whole++
 			}
+		case ast.NodeValue:
+			p.AsksRole = p.AsksRole || namesRole(n.Value)
 		case ast.NodeTypeAccess:
 			attribute(n.StrOpNode)
 		case ast.NodeTypeHas:
@@ -105,6 +112,27 @@ func (p *Policy) see(condition ast.IsNode) (principal bool) {
 		p.reads = All
 	}
 	return principal
+}
+
+// namesRole says that a literal is a role, or holds one.
+func namesRole(v cedar.Value) bool {
+	switch v := v.(type) {
+	case cedar.EntityUID:
+		return v.Type == RoleType
+	case cedar.Set:
+		for e := range v.All() {
+			if namesRole(e) {
+				return true
+			}
+		}
+	case cedar.Record:
+		for e := range v.Values() {
+			if namesRole(e) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // Text returns the policy as Cedar.
