@@ -194,6 +194,7 @@ func (c *Config) anchor(folder string) error {
 	files(&c.Headers, &c.HTTPS)
 	from(&c.Identity.Logo)
 	from(&c.Identity.Texts)
+	from(&c.Identity.JWKS)
 	for i := range c.Identity.Tokens {
 		from(&c.Identity.Tokens[i].Keys)
 	}

@@ -352,3 +352,15 @@ func TestRunEndsWithItsContext(t *testing.T) {
 		}
 	}
 }
+
+func TestTheFileOfPublicKeysIsSoughtFromTheFolderOfTheConfig(t *testing.T) {
+	folder := t.TempDir()
+	c, _, err := hauberk.Parse(filepath.Join(folder, "hauberk.yaml"), []byte("identity: {jwks: keys/jwks.json}\n"))
+	if want := filepath.Join(folder, "keys", "jwks.json"); err != nil || c.Identity.JWKS != want {
+		t.Errorf("got %q (%v), want %q", c.Identity.JWKS, err, want)
+	}
+	c.Host, c.Sites = []string{"app.test"}, []hauberk.Site{{To: "http://127.0.0.1:1", Access: access.Config{By: "app"}}}
+	if _, err := hauberk.Try(c); err == nil || !strings.Contains(err.Error(), "identity.jwks: there is no folder") {
+		t.Errorf("got %v, want the folder that is missing", err)
+	}
+}

@@ -198,7 +198,7 @@ func TestTheAssertionCostsLessThanTwoSignatures(t *testing.T) {
 	sign := func(again bool) func(*testing.B) {
 		return loop(func() {
 			_, err := signer.Sign(&assertion.Claims{
-				Issuer: "https://" + shop, Audience: "http://127.0.0.1:3000", Method: "GET", Target: "/notes?page=2", Body: assertion.None, Again: again,
+				Issuer: "https://" + shop, Audience: "http://127.0.0.1:3000", Host: shop, Method: "GET", Target: "/notes?page=2", Body: assertion.None, Again: again,
 				Subject: &guard.Subject{ID: "u_abcdefghijklmnopqrstuvwxyz", Name: "alice", Roles: []string{"editor", "reader"}, Methods: []string{"pwd"}, Since: time.Unix(1_800_000_000, 0)}, Session: "abcdefghijklmnopqrstuvwxyz",
 			})
 			if err != nil {

@@ -23,8 +23,8 @@ func replayed(t *testing.T, g *gate, port string, ahead time.Duration) *process 
 	return p
 }
 
-// replay sends an assertion directly to an app.
-func replay(t *testing.T, port, method, target, body, assertion string) int {
+// replay sends an assertion directly to an app, as a request for host.
+func replay(t *testing.T, host, port, method, target, body, assertion string) int {
 	t.Helper()
 	var from io.Reader = http.NoBody
 	if body != "" {
@@ -37,6 +37,7 @@ func replay(t *testing.T, port, method, target, body, assertion string) int {
 	if strings.HasPrefix(body, "chunked ") {
 		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(strings.TrimPrefix(body, "chunked "))), -1
 	}
+	r.Host = host
 	r.Header.Set("Hauberk-Identity", assertion)
 	a, err := read(http.DefaultClient.Do(r))
 	if err != nil {
@@ -47,7 +48,7 @@ func replay(t *testing.T, port, method, target, body, assertion string) int {
 
 // TestAStolenAssertionOpensNothingElse takes what the app was handed for two
 // requests, and sends it to the app's own port, past the gate: with another
-// method, path, query or body, and when its time is over.
+// host, method, path, query or body, and when its time is over.
 func TestAStolenAssertionOpensNothingElse(t *testing.T) {
 	port := freePort(t)
 	g := administered(t, fmt.Sprintf(`
@@ -98,6 +99,12 @@ sites: [{to: "http://127.0.0.1:%s", access: [{on: /, allow: signed-in}], headers
 	}
 	writing := stolen(2)
 
+	signed := "localhost:" + g.port // what both requests were for
+	for _, host := range []string{"other.test", "localhost", "localhost:1", "127.0.0.1:" + port} {
+		if got := replay(t, host, port, "GET", "/notes?a=1", "", reading); got != 401 {
+			t.Errorf("another host, %s: got %d, want 401", host, got)
+		}
+	}
 	// Apps of the same name that have seen neither; one lives a minute later.
 	other, later, sooner := freePort(t), freePort(t), freePort(t)
 	replayed(t, g, other, 0)
@@ -133,7 +140,7 @@ sites: [{to: "http://127.0.0.1:%s", access: [{on: /, allow: signed-in}], headers
 		{"the same read, within its time", sooner, "GET", "/notes?a=1", "", reading, 200},
 		{"the same write, at an app that has not seen it", other, "POST", "/notes?a=1", "text=hello", writing, 200},
 	} {
-		if got := replay(t, c.port, c.method, c.target, c.body, c.assertion); got != c.want {
+		if got := replay(t, signed, c.port, c.method, c.target, c.body, c.assertion); got != c.want {
 			t.Errorf("%s: %s %s %q: got %d, want %d", c.what, c.method, c.target, c.body, got, c.want)
 		}
 	}

@@ -85,7 +85,7 @@ func signing(t *testing.T, signer *assertion.Signer, who *guard.Subject, upstrea
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := &guard.Exchange{Route: &guard.Route{N: 1}, Subject: who}
 		r = r.WithContext(guard.With(r.Context(), x))
-		c := assertion.Claims{Issuer: signerIssuer, Audience: signerAudience, Subject: who, Session: "s1", Method: r.Method, Target: assertion.Target(r), Body: assertion.None}
+		c := assertion.Claims{Issuer: signerIssuer, Audience: signerAudience, Subject: who, Session: "s1", Host: strings.ToLower(r.Host), Method: r.Method, Target: assertion.Target(r), Body: assertion.None}
 		switch {
 		case r.ContentLength > 0 && r.ContentLength <= assertion.MaxBody && who != nil:
 			b, err := hold.Read(r.Context(), who.ID, r.Body, r.ContentLength)

@@ -77,6 +77,7 @@ var weakened = map[string]struct {
 	"identity.issuer":          {nil, "", identity.Config{Issuer: "https://id.test"}},
 	"identity.host":            {nil, "", identity.Config{Host: "login.example.com"}},
 	"identity.audience":        {nil, "", identity.Config{Audience: "shop"}},
+	"identity.jwks":            {nil, "", identity.Config{JWKS: "jwks.json"}},
 	"identity.password":        {nil, "", identity.Config{Password: identity.Password{Min: 20, Words: []string{"shop"}}}},
 	"identity.providers":       {providers(oidc.Config{Anyone: true}), "providers[0].anyone: everybody whom https://id.test knows may sign in", providers(oidc.Config{})},
 	"identity.tokens":          {identity.Config{Tokens: []token.Config{{Issuer: "https://id.test"}}}, `tokens: "https://id.test" may speak for users`, nil},

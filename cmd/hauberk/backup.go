@@ -26,6 +26,10 @@ var public = []string{publicKeys, "hsts.json", "observing.json"}
 // passing are the files of the process that runs: nobody wants them back.
 var passing = []string{"lock", "serving.json", storeName, storeName + "-wal", storeName + "-shm"}
 
+// firstLink is where the link stands by which somebody becomes the administrator:
+// it is worth something for minutes, and a backup is kept for years.
+var firstLink = filepath.Join("identity", "first-administrator")
+
 func backupCommand() *cobra.Command {
 	var state, config string
 	var keys bool
@@ -46,6 +50,8 @@ func backupCommand() *cobra.Command {
 			v.line("wrote %s from %s", args[0], dir)
 			if keys {
 				v.warn("it holds private keys: keep it as you keep them")
+			} else {
+				v.warn("it holds no keys: passwords of accounts need identity/secrets of %s too, or must be set anew; keep that file elsewhere, or use --with-keys", dir)
 			}
 			return nil
 		},
@@ -163,7 +169,7 @@ func packAll(t *tar.Writer, dir string, out *os.File) error {
 			return err
 		case d.IsDir() && fleeting:
 			return filepath.SkipDir
-		case !d.Type().IsRegular() || fleeting || slices.Contains(passing, name):
+		case !d.Type().IsRegular() || fleeting || slices.Contains(passing, name), name == firstLink:
 			return nil
 		}
 		if i, err := d.Info(); err == nil && os.SameFile(i, self) {

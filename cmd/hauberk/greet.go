@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"fmt"
 	"net"
 	"os"
 	"regexp"
@@ -71,7 +72,7 @@ func issuance(v voice, chain *hauberk.Chain) {
 
 // warnings are what serve says at start and check looks for.
 func warnings(l loaded, chain *hauberk.Chain) []string {
-	all := appWarnings(l.Config)
+	all := append(appWarnings(l.Config), bearerWarnings(l.Config)...)
 	for _, to := range upstreams(l.Config) {
 		if port, ok := localPort(to); ok && len(listeners(port)) == 0 && haveProc() {
 			all = append(all, "nothing listens on "+to+" yet: start the app")
@@ -84,6 +85,20 @@ func warnings(l loaded, chain *hauberk.Chain) []string {
 	}
 	for _, e := range chain.Lapsed() {
 		all = append(all, "the exception to "+e.Rule+" ended on "+e.Until.Format("2006-01-02")+": the rule applies again")
+	}
+	return all
+}
+
+// bearerWarnings finds what only a bearer token opens where none is ever taken.
+func bearerWarnings(c hauberk.Config) []string {
+	if len(c.Identity.Tokens) > 0 {
+		return nil
+	}
+	var all []string
+	for i, s := range c.Sites {
+		for _, bearer := range s.Access.Bearers() {
+			all = append(all, fmt.Sprintf("sites[%d].access.%s lets nobody in, ever: identity.tokens lists no issuer of bearer tokens", i, bearer))
+		}
 	}
 	return all
 }

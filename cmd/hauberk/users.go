@@ -18,9 +18,9 @@ import (
 // change is what the administration is asked to do to one user.
 type change struct {
 	User     string   `json:"user"`
-	Roles    []string `json:"roles,omitempty"`
-	Email    string   `json:"email,omitempty"`
-	Tenant   string   `json:"tenant,omitempty"`
+	Roles    []string `json:"roles,omitzero"`
+	Email    *string  `json:"email,omitempty"`
+	Tenant   *string  `json:"tenant,omitempty"`
 	Password string   `json:"password,omitempty"`
 	ID       string   `json:"id,omitempty"`
 	All      bool     `json:"all,omitempty"`
@@ -49,8 +49,8 @@ func usersCommand() *cobra.Command {
 			"runs, it does the work itself. A user is a name, or an ID as in the list.",
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(usersAdd(), usersEdit("disable", "end a user's sessions and let nobody sign in with the account"),
-		usersEdit("enable", "let the user sign in again"), usersPassword(), usersRoles(), usersList(), usersFirst())
+	c.AddCommand(usersAdd(), usersMark("disable", "end a user's sessions and let nobody sign in with the account"),
+		usersMark("enable", "let the user sign in again"), usersPassword(), usersRoles(), usersEdit(), usersList(), usersFirst())
 	return c
 }
 
@@ -66,6 +66,7 @@ func usersAdd() *cobra.Command {
 	var p place
 	var q change
 	var stdin bool
+	var given func()
 	c := &cobra.Command{
 		Use: "add NAME", Short: "make an account", Args: oneUser,
 		RunE: func(c *cobra.Command, args []string) error {
@@ -73,6 +74,7 @@ func usersAdd() *cobra.Command {
 			if q.Password, err = newPassword(c, stdin); err != nil {
 				return err
 			}
+			given()
 			q.User = args[0]
 			var made user
 			if err := p.ask(c, "POST", "/users/add", q, &made); err != nil {
@@ -83,13 +85,52 @@ func usersAdd() *cobra.Command {
 		},
 	}
 	c.Flags().StringArrayVar(&q.Roles, "role", nil, "a role of the user; again for more")
-	c.Flags().StringVar(&q.Email, "email", "", "the user's e-mail address")
-	c.Flags().StringVar(&q.Tenant, "tenant", "", "the group of users that this one belongs to")
+	given = described(c, &q)
 	c.Flags().BoolVar(&stdin, "password-stdin", false, "take the password from standard input")
 	return p.flags(c)
 }
 
-func usersEdit(verb, short string) *cobra.Command {
+// described adds the flags of what is said of a user, and puts into q those that
+// are given: "" takes away what was said.
+func described(c *cobra.Command, q *change) (given func()) {
+	email := c.Flags().String("email", "", "the user's e-mail address")
+	tenant := c.Flags().String("tenant", "", "the group of users that this one belongs to")
+	return func() {
+		if c.Flags().Changed("email") {
+			q.Email = email
+		}
+		if c.Flags().Changed("tenant") {
+			q.Tenant = tenant
+		}
+	}
+}
+
+func usersEdit() *cobra.Command {
+	var p place
+	var q change
+	var given func()
+	c := &cobra.Command{
+		Use: "edit NAME", Short: "change a user's e-mail address or tenant", Args: oneUser,
+		Long: "Edit changes what is said of a user; what no flag names stays as it is, and an\n" +
+			"empty value takes it away. Another tenant is other rights, as other roles are.",
+		RunE: func(c *cobra.Command, args []string) error {
+			if given(); q.Email == nil && q.Tenant == nil {
+				return usagef("want --email, --tenant or both")
+			}
+			q.User = args[0]
+			var now user
+			if err := p.ask(c, "POST", "/users/edit", q, &now); err != nil {
+				return err
+			}
+			voiceOf(c.OutOrStdout()).line("%s", rowText(now))
+			return nil
+		},
+	}
+	given = described(c, &q)
+	return p.flags(c)
+}
+
+func usersMark(verb, short string) *cobra.Command {
 	var p place
 	return p.flags(&cobra.Command{
 		Use: verb + " NAME", Short: short, Args: oneUser,
@@ -128,8 +169,9 @@ func usersPassword() *cobra.Command {
 
 func usersRoles() *cobra.Command {
 	var p place
-	return p.flags(&cobra.Command{
-		Use: "roles NAME [ROLE ...]", Short: "set the roles of a user, in place of all that were",
+	var none bool
+	c := &cobra.Command{
+		Use: "roles NAME [ROLE ...]", Short: "set the roles of a user, in place of all that were; without any, show them",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return usagef("want a user")
@@ -137,14 +179,33 @@ func usersRoles() *cobra.Command {
 			return nil
 		},
 		RunE: func(c *cobra.Command, args []string) error {
-			var now user
-			if err := p.ask(c, "POST", "/users/roles", change{User: args[0], Roles: args[1:]}, &now); err != nil {
+			if none && len(args) > 1 {
+				return usagef("want roles or --none, not both")
+			}
+			now, err := setRoles(c, &p, args[0], args[1:], none)
+			if err != nil {
 				return err
 			}
 			voiceOf(c.OutOrStdout()).line("%s: roles %s", now.Name, rolesText(now.Roles))
 			return nil
 		},
-	})
+	}
+	c.Flags().BoolVar(&none, "none", false, "take all roles away")
+	return p.flags(c)
+}
+
+// setRoles sets the roles of a user, or looks them up where none are given: a
+// role that was forgotten on the line must not take away all the others.
+func setRoles(c *cobra.Command, p *place, name string, roles []string, none bool) (now user, err error) {
+	if len(roles) > 0 || none {
+		err = p.ask(c, "POST", "/users/roles", change{User: name, Roles: append([]string{}, roles...)}, &now)
+		return now, err
+	}
+	now, found, err := findUser(c, p, name)
+	if err == nil && !found {
+		err = fmt.Errorf("there is no such account: %q", name)
+	}
+	return now, err
 }
 
 func rolesText(roles []string) string {
@@ -201,17 +262,27 @@ func printUser(v voice, u user, asJSON bool) error {
 		_, err = fmt.Fprintf(v.out, "%s\n", text)
 		return err
 	}
-	state := ""
+	v.line("%s", rowText(u))
+	return nil
+}
+
+func rowText(u user) string {
+	text := fmt.Sprintf("%s  %s, roles %s", u.ID, u.Name, rolesText(u.Roles))
+	if u.Tenant != "" {
+		text += ", tenant " + u.Tenant
+	}
+	if u.Email != "" {
+		text += ", " + u.Email
+	}
 	switch {
 	case u.Disabled:
-		state = ", disabled"
+		text += ", disabled"
 	case u.Issuer != "":
-		state = ", by " + u.Issuer
+		text += ", by " + u.Issuer
 	case !u.Password:
-		state = ", has no password"
+		text += ", has no password"
 	}
-	v.line("%s  %s, roles %s%s", u.ID, u.Name, rolesText(u.Roles), state)
-	return nil
+	return text
 }
 
 func usersFirst() *cobra.Command {

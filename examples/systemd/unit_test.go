@@ -216,3 +216,17 @@ func TestTheConfigHasNoMistakes(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 }
+
+// TestTheFolderOfThePublicKeysIsOpenToAppsAndTheConfigNamesIt compares the unit
+// with the line of the config that is there to be taken.
+func TestTheFolderOfThePublicKeysIsOpenToAppsAndTheConfigNamesIt(t *testing.T) {
+	u := readUnit(t, "hauberk.service")
+	folder, mode := u.one(t, "RuntimeDirectory"), u.one(t, "RuntimeDirectoryMode")
+	text, err := os.ReadFile("hauberk.yaml")
+	if want := "# identity: {jwks: /run/" + folder + "/jwks.json}\n"; err != nil || mode != "0755" || !strings.Contains(string(text), want) {
+		t.Errorf("got mode %s and %s (%v), want 0755 and the line %q", mode, text, err, want)
+	}
+	if state := u.one(t, "StateDirectoryMode"); state != "0700" {
+		t.Errorf("got a state folder of mode %s, want 0700", state)
+	}
+}

@@ -3,6 +3,7 @@ package access
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Weakened says of every key in which c allows more than the default does, for
@@ -18,4 +19,18 @@ func (c Config) Weakened() []string {
 		}
 	}
 	return weak
+}
+
+// Bearers are the entries of allow that only a bearer token can meet, with their
+// places: where no issuer of tokens is listed, they never let anybody in.
+func (c Config) Bearers() []string {
+	var all []string
+	for i, rule := range c.Rules {
+		for k, s := range rule.Allow {
+			if s == "token" || strings.HasPrefix(s, "scope:") {
+				all = append(all, fmt.Sprintf("rules[%d].allow[%d]: %s", i, k, s))
+			}
+		}
+	}
+	return all
 }

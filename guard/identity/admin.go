@@ -26,8 +26,8 @@ var administrator = password.Client{Device: "administrator"}
 type wish struct {
 	User     string   `json:"user"`
 	Roles    []string `json:"roles"`
-	Email    string   `json:"email"`
-	Tenant   string   `json:"tenant"`
+	Email    *string  `json:"email"`
+	Tenant   *string  `json:"tenant"`
 	Password string   `json:"password"`
 	ID       string   `json:"id"`
 	All      bool     `json:"all"`
@@ -60,7 +60,8 @@ func rowOf(a *account.Account) row {
 //	POST /users/disable       {user}
 //	POST /users/enable        {user}
 //	POST /users/set-password  {user, password}
-//	POST /users/roles         {user, roles}
+//	POST /users/roles         {user, roles}, [] for none
+//	POST /users/edit          {user, email, tenant}, what is left out stays
 //	POST /users/first         {}
 //	GET  /users?after=ID
 //	GET  /sessions?user=NAME&after=ID
@@ -73,7 +74,7 @@ func (r *Room) Admin() http.Handler {
 	mux := http.NewServeMux()
 	for path, do := range map[string]func(context.Context, wish) (any, error){
 		"/users/add": r.addUser, "/users/disable": r.disableUser, "/users/enable": r.enableUser,
-		"/users/set-password": r.setUserPassword, "/users/roles": r.setUserRoles, "/users/first": r.firstLink,
+		"/users/set-password": r.setUserPassword, "/users/roles": r.setUserRoles, "/users/edit": r.editUser, "/users/first": r.firstLink,
 		"/sessions/end": r.endSessions,
 	} {
 		mux.HandleFunc("POST "+path, func(w http.ResponseWriter, req *http.Request) {
@@ -175,13 +176,14 @@ func idOf(user string) (string, error) {
 }
 
 func (r *Room) addUser(ctx context.Context, q wish) (any, error) {
-	a := account.Account{Name: q.User, Email: q.Email, Roles: q.Roles, Tenant: q.Tenant}
+	a := account.Account{Name: q.User, Roles: q.Roles}
+	q.describe(&a)
 	if q.Password != "" {
 		if err := a.Check(); err != nil {
 			return nil, err
 		}
 		var err error
-		if a.Hash, err = r.hash(ctx, administrator, q.User, q.Email, q.Password); err != nil {
+		if a.Hash, err = r.hash(ctx, administrator, q.User, a.Email, q.Password); err != nil {
 			return nil, err
 		}
 	}
@@ -221,10 +223,40 @@ func (r *Room) enableUser(ctx context.Context, q wish) (any, error) {
 }
 
 func (r *Room) setUserRoles(ctx context.Context, q wish) (any, error) {
+	if q.Roles == nil { // who forgets them must not take them all away
+		return nil, administration.Deny("want roles, [] for none")
+	}
 	return r.edit(ctx, q, fmt.Sprintf("roles set to %q", q.Roles), nil, func(a *account.Account) error {
 		a.Roles = q.Roles
 		return nil
 	})
+}
+
+// editUser changes what is said of a user. Another tenant is other rights.
+func (r *Room) editUser(ctx context.Context, q wish) (any, error) {
+	what := "e-mail address set"
+	switch {
+	case q.Email == nil && q.Tenant == nil:
+		return nil, administration.Deny("want email or tenant")
+	case q.Email == nil:
+		what = fmt.Sprintf("tenant set to %q", *q.Tenant)
+	case q.Tenant != nil:
+		what = fmt.Sprintf("e-mail address set, tenant set to %q", *q.Tenant)
+	}
+	return r.edit(ctx, q, what, nil, func(a *account.Account) error {
+		q.describe(a)
+		return nil
+	})
+}
+
+// describe puts into an account what q says of it.
+func (q wish) describe(a *account.Account) {
+	if q.Email != nil {
+		a.Email = *q.Email
+	}
+	if q.Tenant != nil {
+		a.Tenant = *q.Tenant
+	}
 }
 
 func (r *Room) setUserPassword(ctx context.Context, q wish) (any, error) {

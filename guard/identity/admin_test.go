@@ -33,6 +33,10 @@ func TestTheAdministrationSaysWhatIsWrongAndChangesNothing(t *testing.T) {
 		{"POST /users/add", `[]`, 400, "the body"},
 		{"POST /users/disable", `{"user":"nobody"}`, 404, "no such account"},
 		{"POST /users/set-password", `{"user":"ada","password":""}`, 400, "too short"},
+		{"POST /users/roles", `{"user":"ada"}`, 400, "[] for none"},
+		{"POST /users/edit", `{"user":"ada"}`, 400, "want email or tenant"},
+		{"POST /users/edit", `{"user":"nobody","tenant":"blue"}`, 404, "no such account"},
+		{"POST /users/edit", `{"user":"ada","tenant":"a\u0000b"}`, 400, "tenant"},
 		{"POST /sessions/end", `{"user":"ada"}`, 400, "not both"},
 		{"POST /sessions/end", `{"user":"ada","id":"s9"}`, 404, "no session"},
 		{"POST /passwords/import", `x`, 400, "no state directory"},
@@ -49,6 +53,26 @@ func TestTheAdministrationSaysWhatIsWrongAndChangesNothing(t *testing.T) {
 	}
 	if text, _ := json.Marshal(got); bytes.Contains(text, []byte("argon2")) {
 		t.Errorf("got a hash in %s", text)
+	}
+}
+
+func TestAnotherTenantIsOtherRightsAndAnotherAddressIsNot(t *testing.T) {
+	g := open(t, identity.Config{}, identity.Options{})
+	id, _ := g.add(t, "ada", "editor")
+	was := grantOf(t, g.Room, id)
+	code, got := g.admin(t, "POST /users/edit", `{"user":"ada","email":"ada@example.com"}`)
+	if code != 200 || got["email"] != "ada@example.com" || got["tenant"] != nil || !g.Unchanged(t.Context(), was) {
+		t.Errorf("an address: got %d %v, want it, and the same rights", code, got)
+	}
+	code, got = g.admin(t, "POST /users/edit", `{"user":"ada","tenant":"blue"}`)
+	if code != 200 || got["email"] != "ada@example.com" || got["tenant"] != "blue" || g.Unchanged(t.Context(), was) {
+		t.Errorf("a tenant: got %d %v, want both, and other rights", code, got)
+	}
+	if e := g.last(); e.Rule.ID != "identity.account-changed" || !strings.Contains(e.Detail, `tenant set to "blue"`) {
+		t.Errorf("got %s %q, want the change told", e.Rule.ID, e.Detail)
+	}
+	if code, got = g.admin(t, "POST /users/edit", `{"user":"ada","tenant":"","email":""}`); code != 200 || got["tenant"] != nil || got["email"] != nil || !g.Unchanged(t.Context(), was) {
+		t.Errorf("taken away: got %d %v, want neither, and the rights of before", code, got)
 	}
 }
 

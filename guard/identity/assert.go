@@ -38,7 +38,7 @@ func (r *Room) assert(req *http.Request) (asserted, error) {
 	x := guard.From(req.Context())
 	c := assertion.Claims{
 		Issuer: r.issuer(x.Route), Audience: r.audience(x.Route), Subject: x.Subject,
-		Method: req.Method, Target: assertion.Target(req), Body: assertion.None,
+		Host: strings.ToLower(req.Host), Method: req.Method, Target: assertion.Target(req), Body: assertion.None,
 	}
 	if x.Subject != nil && !x.Subject.Token && x.Session != nil {
 		c.Session = x.Session.ID()

@@ -50,6 +50,24 @@ func TestTheTargetOfTheAssertionIsTheOneOnTheAppsWire(t *testing.T) {
 	}
 }
 
+func TestTheHostOfTheAssertionIsTheOneThatTheAppGets(t *testing.T) {
+	g := open(t, identity.Config{}, identity.Options{})
+	_, session := g.add(t, "ada")
+	// The same request for another host, at once, has another token.
+	for _, host := range []string{"app.test", "other.test", "app.test:8443", "APP.test", "[::1]:8443", "app.test"} {
+		for _, who := range []string{"", "X-Test-Session: " + session + "\r\n"} {
+			g.raw(t, "GET /x HTTP/1.1\r\nHost: "+host+"\r\n"+who+"Connection: close\r\n\r\n")
+			g.mu.Lock()
+			up := len(g.heads) == 1 && strings.Contains(g.heads[0], "\r\nHost: "+host+"\r\n")
+			g.mu.Unlock()
+			_, token, _ := g.seen(t)
+			if _, claims := g.claims(t, token); !up || claims["host"] != strings.ToLower(host) {
+				t.Errorf("%s: got %v, and it goes up as it came: %v; want that host in small letters", host, claims["host"], up)
+			}
+		}
+	}
+}
+
 func TestTheBodyOfSomebodysRequestIsBoundAndGoesUpUnchanged(t *testing.T) {
 	g := open(t, identity.Config{}, identity.Options{})
 	_, session := g.add(t, "ada")
@@ -83,7 +101,7 @@ func TestTheAssertionOfNobodyIsOfAnotherTypeAndHoldsNoBody(t *testing.T) {
 	if head["typ"] != "hauberk-anon+jwt" || claims["sub"] != nil || claims["roles"] != nil || claims["body"] != "unbound" || body != "a=b" {
 		t.Errorf("got %v %v, want nobody's", head, claims)
 	}
-	for _, name := range []string{"iss", "aud", "iat", "exp", "jti", "htm", "htu"} {
+	for _, name := range []string{"iss", "aud", "iat", "exp", "jti", "host", "htm", "htu"} {
 		if claims[name] == nil {
 			t.Errorf("got no %s in %v", name, claims)
 		}

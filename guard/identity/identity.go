@@ -54,6 +54,10 @@ type Config struct {
 	Issuer string `yaml:"issuer"`
 	// Audience is "aud" in what goes up. Default: where the route goes to.
 	Audience string `yaml:"audience"`
+	// JWKS is a file of mode 0644 outside the state folder, to which the public
+	// keys of the assertion are written too, for an app that runs as another user.
+	// Its folder must exist, and be writable by nobody else.
+	JWKS string `yaml:"jwks"`
 	// Password says what a password must be.
 	Password Password `yaml:"password"`
 	// Providers lists the OpenID providers that people sign in with.
@@ -135,7 +139,7 @@ func New(c Config, o Options) (*Room, error) {
 		o.Records = store.NewRecords()
 	}
 	r := &Room{c: c, o: o, book: account.NewBook(o.Records), hold: &assertion.Hold{}}
-	errs := c.check()
+	errs := append(c.check(), c.checkJWKS(o.Dir))
 	var err error
 	r.pages, err = openPages(c)
 	errs = append(errs, err)
@@ -157,6 +161,9 @@ func New(c Config, o Options) (*Room, error) {
 
 // open reads what the state folder keeps.
 func (r *Room) open() (err error) {
+	if err := r.pepperless(); err != nil {
+		return err
+	}
 	if r.locks, err = openLocks(r.o.Dir, r.alarm); err != nil {
 		return err
 	}
@@ -220,7 +227,7 @@ func (r *Room) run(ctx context.Context) error {
 	var failed time.Time // when that was last told
 	for {
 		now := time.Now()
-		if err := r.keys.Turn(now); err != nil && now.Sub(failed) >= time.Hour {
+		if err := errors.Join(r.keys.Turn(now), r.publish()); err != nil && now.Sub(failed) >= time.Hour {
 			e := keys.Noted("%v", err)
 			e.Verdict = guard.Failed
 			r.record(e)

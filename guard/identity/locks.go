@@ -97,8 +97,11 @@ func keepSecrets(dir string) (secrets, error) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return s, fmt.Errorf("identity: keep the secrets: %w", err)
 	}
-	if err := replace(name, append(text, '\n')); err != nil {
+	if err := replace(name, append(text, '\n'), 0o600); err != nil {
 		return s, fmt.Errorf("identity: keep the secrets: %w", err)
+	}
+	if err := os.Remove(name + lost); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return s, fmt.Errorf("identity: %w", err) // it would hide the next loss
 	}
 	return s, nil
 }
@@ -145,15 +148,15 @@ func readSecrets(name string) (secrets, error) {
 	return s, nil
 }
 
-// replace writes a private file as a whole.
-func replace(name string, text []byte) error {
+// replace writes a file as a whole: who reads it reads the old or the new one.
+func replace(name string, text []byte, mode fs.FileMode) error {
 	t, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(t.Name())
 	_, err = t.Write(text)
-	if err := errors.Join(err, t.Chmod(0o600), t.Sync(), t.Close()); err != nil {
+	if err := errors.Join(err, t.Chmod(mode), t.Sync(), t.Close()); err != nil {
 		return err
 	}
 	if err := os.Rename(t.Name(), name); err != nil {

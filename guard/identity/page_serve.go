@@ -224,9 +224,13 @@ func sameOrigin(req *http.Request, site []string) error {
 
 // form reads the fields of a form, each of which comes once.
 func form(req *http.Request) (url.Values, error) {
-	kind, _, err := mime.ParseMediaType(req.Header.Get("Content-Type"))
+	kind, more, err := mime.ParseMediaType(req.Header.Get("Content-Type"))
 	if err != nil || kind != "application/x-www-form-urlencoded" {
 		return nil, badForm.Deny("a body of type %q", kind).In("header.Content-Type").WithStatus(http.StatusUnsupportedMediaType)
+	}
+	// What is read here as UTF-8 must not have been looked at as anything else.
+	if set, said := more["charset"]; said && !strings.EqualFold(set, "utf-8") {
+		return nil, badForm.Deny("a form in charset %q", set).In("header.Content-Type").WithStatus(http.StatusUnsupportedMediaType)
 	}
 	if req.ContentLength > maxForm {
 		return nil, tooLong()

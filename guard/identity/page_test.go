@@ -219,6 +219,8 @@ func TestOnlyANavigationOfAWholeWindowGetsAPage(t *testing.T) {
 		{"the same from an old browser", "POST", with("Origin: https://trusted.test"), 403, "identity.navigation"},
 		{"a form of another site", "POST", []string{"Sec-Fetch-Site: cross-site", "Origin: https://evil.test"}, 403, "csrf.cross-origin"},
 		{"a form in JSON", "POST", []string{"Content-Type: application/json"}, 415, "identity.form"},
+		{"a form in another charset", "POST", []string{"Content-Type: application/x-www-form-urlencoded; charset=utf-16"}, 415, "identity.form"},
+		{"a form in no charset", "POST", []string{"Content-Type: application/x-www-form-urlencoded; charset=\"\""}, 415, "identity.form"},
 		{"a form by parts", "POST", []string{"Content-Type: multipart/form-data; boundary=x"}, 415, "identity.form"},
 		{"a method that no form has", "PUT", nil, 405, "identity.form"},
 	} {

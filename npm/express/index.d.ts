@@ -22,7 +22,7 @@ declare function hauberk(options: hauberk.Options): hauberk.Middleware;
 
 declare namespace hauberk {
   export interface Options {
-    /** The path of the gate's JWKS file, or `unix:` and the absolute path of its private socket. */
+    /** The path of the gate's JWKS file, or `unix:` and the absolute path of its private socket, which is its administration too. */
     keys: string;
     /** `identity.issuer` of the gate. */
     issuer: string;

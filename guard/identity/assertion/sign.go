@@ -2,7 +2,7 @@
 //
 // A header that names a user can be sent by anybody who reaches the app. So
 // what goes up is signed, holds for a minute, for one app, and for the one
-// request on which it was decided: its method, its target and its body. The
+// request on which it was decided: its host, its method, its target and its body. The
 // token of a request that nobody signed in for has another type, so that it can
 // never be taken for somebody's.
 package assertion
@@ -49,8 +49,9 @@ type Claims struct {
 	// Subject is who asks, nil for nobody, and Session the session's ID.
 	Subject *guard.Subject
 	Session string
-	// Method and Target are the request's, as they go up.
-	Method, Target string
+	// Host, Method and Target are the request's, as they go up; the letters of
+	// the host are small.
+	Host, Method, Target string
 	// Body is None, Unbound or what Digest returns.
 	Body string
 	// Again says that the same request may have the same token: it has no body
@@ -144,6 +145,7 @@ func plain(raw *[64]byte, der []byte) bool {
 func (c *Claims) append(b []byte) []byte {
 	b = appendText(append(b, `{"iss":`...), c.Issuer)
 	b = appendText(append(b, `,"aud":`...), c.Audience)
+	b = appendText(append(b, `,"host":`...), c.Host)
 	b = appendText(append(b, `,"htm":`...), c.Method)
 	b = appendTarget(b, c.Target)
 	b = appendText(append(b, `,"body":`...), c.Body)

@@ -90,6 +90,9 @@ function checkTime(said, now) {
 // the target by htu or, of a long one, its SHA-256 by htu_s256: one of both.
 // Node reads the target as Latin-1, one letter a byte; the claim is in UTF-8.
 function checkTarget(said, req) {
+  // Every Host that came: Node shows the first of two.
+  const hosts = lines(req, 'host');
+  if (hosts.length !== 1 || said('host') !== hosts[0].toLowerCase()) throw forged('the assertion is for another host');
   if (said('htm') !== req.method) throw forged('the assertion is for another method');
   if (!/^[\0-\xff]*$/.test(req.url)) throw forged('the target is no text of bytes');
   const wire = Buffer.from(req.url, 'latin1');

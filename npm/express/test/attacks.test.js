@@ -8,7 +8,7 @@ const http2 = require('node:http2');
 const net = require('node:net');
 const { test } = require('node:test');
 const { hauberk } = require('@hauberk/express');
-const { expresses, issuer, audience, file, b64, now, digest, key, newKey, claims, anonymous, sign, signAnonymous, listen, ask } = require('./gate.js');
+const { expresses, issuer, audience, host, file, b64, now, digest, key, newKey, claims, anonymous, sign, signAnonymous, listen, ask } = require('./gate.js');
 
 const stranger = newKey('one');
 const unlisted = newKey('two');
@@ -81,6 +81,10 @@ const refused = {
   'a broken number': () => sign(get({ exp: now() + 59.5 })),
   'a time that the gate does not write': () => sign(get({ nbf: now() })),
   'no jti': () => sign(without('jti')),
+  'another host': () => sign(get({ host: 'other.example' })),
+  'another port': () => sign(get({ host: `${host}:8443` })),
+  'the host in capitals': () => sign(get({ host: host.toUpperCase() })),
+  'no host': () => sign(without('host')),
   'another method': () => sign(get({ htm: 'POST' })),
   'the method in lower case': () => sign(get({ htm: 'get' })),
   'another path': () => sign(get({ htu: '/admin?id=7' })),
@@ -176,12 +180,26 @@ for (const [name, express] of Object.entries(expresses)) {
   test(`${name}: a header that comes twice is refused, in whatever letters`, async (t) => {
     const port = await listen(t, whoami(express));
     const token = sign(claims('GET', '/'));
-    const two = (a, b) => ['Host', 'x', a, token, b, token];
+    const two = (a, b) => ['Host', host, a, token, b, token];
     for (const headers of [two('Hauberk-Identity', 'Hauberk-Identity'), two('hauberk-identity', 'HAUBERK-IDENTITY')]) {
       assert.equal((await raw(port, 'GET / HTTP/1.1', headers)).status, 401);
     }
-    assert.equal((await raw(port, 'GET / HTTP/1.1', ['Host', 'x', 'Hauberk-Identity', token])).status, 200);
-    assert.equal((await raw(port, 'GET / HTTP/1.1', ['Host', 'x', 'Hauberk_Identity', token])).status, 401);
+    assert.equal((await raw(port, 'GET / HTTP/1.1', ['Host', host, 'Hauberk-Identity', token])).status, 200);
+    assert.equal((await raw(port, 'GET / HTTP/1.1', ['Host', host, 'Hauberk_Identity', token])).status, 401);
+  });
+
+  test(`${name}: the host is compared in small letters, and comes once`, async (t) => {
+    const port = await listen(t, whoami(express));
+    const send = (said, ...sent) => raw(port, 'GET / HTTP/1.1', [...sent.flatMap((one) => ['Host', one]), 'Hauberk-Identity', sign(claims('GET', '/', undefined, { host: said }))]).then((a) => a.status);
+    assert.equal(await send('shop.example', 'SHOP.example'), 200);
+    assert.equal(await send('shop.example:8443', 'shop.example:8443'), 200);
+    assert.equal(await send('[::1]:8443', '[::1]:8443'), 200);
+    assert.equal(await send('shop.example', 'other.example'), 401);
+    assert.equal(await send('shop.example', 'shop.example:8443'), 401);
+    assert.notEqual(await send('shop.example', 'shop.example', 'other.example'), 200);
+    assert.notEqual(await send('shop.example', 'other.example', 'shop.example'), 200);
+    const anon = (at) => ask(port, { headers: { host: at, 'hauberk-identity': signAnonymous(anonymous('GET', '/')) } }).then((a) => a.status);
+    assert.deepEqual([await anon(host), await anon('other.example')], [200, 401]);
   });
 
   test(`${name}: odd targets are compared byte by byte`, async (t) => {
@@ -189,7 +207,7 @@ for (const [name, express] of Object.entries(expresses)) {
     const odd = ['/a%2Fb?x=1;y=2', '//', '//evil.example/x', '/?', '/a?', '/%C3%A9', '/a?b=é', '/a/../b', '/a\\b', "/'\"<>", '/a?b?c#', '/%00'];
     for (const target of odd) {
       const bytes = Buffer.from(target, 'utf8').toString('latin1');
-      const send = (htu) => raw(port, `GET ${bytes} HTTP/1.1`, ['Host', 'x', 'Hauberk-Identity', sign(claims('GET', htu))]);
+      const send = (htu) => raw(port, `GET ${bytes} HTTP/1.1`, ['Host', host, 'Hauberk-Identity', sign(claims('GET', htu))]);
       const got = await send(target);
       if (got.status === 400) continue; // Node does not take it, so no app sees it.
       assert.equal(got.status, 200, target);

@@ -129,7 +129,7 @@ for (const [name, express] of Object.entries(expresses)) {
 
   test(`${name}: two requests in one packet keep their bodies apart`, async (t) => {
     const port = await listen(t, reader(express));
-    const one = (body, end) => `POST /pipe HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\nHauberk-Identity: ${sign(claims('POST', '/pipe', body))}\r\n${end}\r\n${body}`;
+    const one = (body, end) => `POST /pipe HTTP/1.1\r\nHost: shop.example\r\nContent-Length: ${body.length}\r\nHauberk-Identity: ${sign(claims('POST', '/pipe', body))}\r\n${end}\r\n${body}`;
     const text = await new Promise((resolve, reject) => {
       let all = '';
       net.connect(port, '127.0.0.1', function send() { this.write(one('first', '') + one('second', 'Connection: close\r\n')); })

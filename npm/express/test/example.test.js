@@ -7,7 +7,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { test } = require('node:test');
 const { WebSocket } = require('ws');
-const { issuer, audience, file, claims, anonymous, sign, signAnonymous, ask, asked } = require('./gate.js');
+const { host, issuer, audience, file, claims, anonymous, sign, signAnonymous, ask, asked } = require('./gate.js');
 
 const example = path.join(__dirname, '..', '..', '..', 'examples', 'express');
 const skip = !fs.existsSync(path.join(example, 'node_modules', '.package-lock.json')) && 'examples/express has no node_modules (npm ci)';
@@ -51,7 +51,7 @@ test('the example serves whom the gate signed for', { skip }, async (t) => {
   assert.equal((await json(signAnonymous(anonymous('POST', '/api/notes', { body: 'unbound' })), note)).status, 401);
 
   const open = (headers) => new Promise((resolve) => {
-    const ws = new WebSocket(`ws://127.0.0.1:${port}/socket`, { headers });
+    const ws = new WebSocket(`ws://127.0.0.1:${port}/socket`, { headers: { host, ...headers } });
     ws.on('open', () => { resolve('open'); ws.close(); }).on('error', (err) => resolve(err.message));
   });
   assert.equal(await open({ 'hauberk-identity': sign(claims('GET', '/socket')) }), 'open');

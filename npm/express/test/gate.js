@@ -10,6 +10,7 @@ const path = require('node:path');
 
 const issuer = 'https://shop.example';
 const audience = 'http://127.0.0.1:3000';
+const host = 'shop.example';
 const expresses = { 'Express 5': require('express'), 'Express 4': require('express4') };
 
 const b64 = (v) => Buffer.from(v).toString('base64url');
@@ -37,15 +38,15 @@ const file = jwks('jwks.json', key);
 // claims are those of an identity for a request.
 function claims(method, target, body, more) {
   return {
-    iss: issuer, aud: audience, iat: now(), exp: now() + 60, jti: b64(crypto.randomBytes(16)), htm: method, htu: target,
+    iss: issuer, aud: audience, iat: now(), exp: now() + 60, jti: b64(crypto.randomBytes(16)), host, htm: method, htu: target,
     body: body === undefined ? 'none' : digest(body),
     sub: 'u_ada', name: 'ada', roles: ['admin'], email: 'ada@shop.example', tenant: 'blue', amr: ['pwd'], auth_time: now() - 30, sid: 's1', ...more,
   };
 }
 
 function anonymous(method, target, more) {
-  const { iss, aud, iat, exp, jti, htm, htu, body } = claims(method, target);
-  return { iss, aud, iat, exp, jti, htm, htu, body, ...more };
+  const { iss, aud, iat, exp, jti, host: at, htm, htu, body } = claims(method, target);
+  return { iss, aud, iat, exp, jti, host: at, htm, htu, body, ...more };
 }
 
 // sign writes a compact JWS of what may be text already.
@@ -68,7 +69,7 @@ function listen(t, app) {
 function ask(port, { method = 'GET', target = '/', headers = {}, body, agent, send } = {}) {
   return new Promise((resolve, reject) => {
     const length = body === undefined || headers['transfer-encoding'] ? {} : { 'content-length': Buffer.byteLength(body), 'content-type': 'application/octet-stream' };
-    const req = http.request({ port, host: '127.0.0.1', method, path: target, headers: { ...length, ...headers }, agent }, (res) => {
+    const req = http.request({ port, host: '127.0.0.1', method, path: target, headers: { host, ...length, ...headers }, agent }, (res) => {
       const pieces = [];
       res.on('data', (p) => pieces.push(p)).on('error', reject).on('end', () => {
         const text = Buffer.concat(pieces).toString();
@@ -87,4 +88,4 @@ function asked(port, how = {}) {
   return ask(port, { ...how, headers: { 'hauberk-identity': sign(claims(method, target, body, more)), ...headers } });
 }
 
-module.exports = { issuer, audience, expresses, b64, now, digest, newKey, key, dir, jwks, file, claims, anonymous, sign, signAnonymous, listen, ask, asked };
+module.exports = { issuer, audience, host, expresses, b64, now, digest, newKey, key, dir, jwks, file, claims, anonymous, sign, signAnonymous, listen, ask, asked };

@@ -7,7 +7,7 @@ const path = require('node:path');
 const { test } = require('node:test');
 const { WebSocket, WebSocketServer } = require('ws');
 const { hauberk, requireUser, requireRole, requireScope, requireFresh } = require('@hauberk/express');
-const { expresses, issuer, audience, dir, file, now, claims, anonymous, sign, signAnonymous, listen, ask } = require('./gate.js');
+const { host, expresses, issuer, audience, dir, file, now, claims, anonymous, sign, signAnonymous, listen, ask } = require('./gate.js');
 
 const options = { keys: file, issuer, audience };
 const signed = (target, more, method = 'GET') => ({ 'hauberk-identity': sign(claims(method, target, undefined, more)) });
@@ -144,7 +144,7 @@ test('a WebSocket opens for whom the gate signed, and for nobody else', async (t
   t.after(() => { server.closeAllConnections(); server.close(); sockets.close(); for (const one of sockets.clients) one.terminate(); });
   await new Promise((resolve) => { server.listen(0, '127.0.0.1', resolve); });
   const open = (target, headers) => new Promise((resolve) => {
-    const ws = new WebSocket(`ws://127.0.0.1:${server.address().port}${target}`, { headers });
+    const ws = new WebSocket(`ws://127.0.0.1:${server.address().port}${target}`, { headers: { host, ...headers } });
     ws.on('message', (text) => { resolve(String(text)); ws.close(); }).on('error', (err) => resolve(err.message));
   });
   assert.equal(await open('/live?x=1', signed('/live?x=1')), 'u_ada');
