@@ -50,7 +50,7 @@ func backupCommand() *cobra.Command {
 			v.line("wrote %s from %s", args[0], dir)
 			if keys {
 				v.warn("it holds private keys: keep it as you keep them")
-			} else {
+			} else if peopled(c.Context(), dir) {
 				v.warn("it holds no keys: passwords of accounts need identity/secrets of %s too, or must be set anew; keep that file elsewhere, or use --with-keys", dir)
 			}
 			return nil
@@ -59,6 +59,21 @@ func backupCommand() *cobra.Command {
 	c.Flags().BoolVar(&keys, "with-keys", false, "put in the keys and certificates too")
 	stateFlags(c, &state, &config)
 	return c
+}
+
+// peopled says whether a state directory has accounts, whose passwords need a
+// key beside the store.
+func peopled(ctx context.Context, dir string) bool {
+	db, err := readStore(dir)
+	if err != nil {
+		return false
+	}
+	defer db.Close()
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	list, err := db.List(ctx, "identity/user/", "", 1)
+	return err == nil && len(list) > 0
 }
 
 func restoreCommand() *cobra.Command {

@@ -75,7 +75,7 @@ func restore(ctx context.Context, v voice, file, dir string, broken bool) error 
 		return err
 	}
 	v.line("restored %s into %s", file, dir)
-	if !exists(filepath.Join(dir, "identity", "secrets")) {
+	if !exists(filepath.Join(dir, "identity", "secrets")) && peopled(ctx, dir) {
 		v.warn("identity/secrets is not there, since the backup holds no keys: passwords of accounts do not hold without it; put it back before serve starts, or make an empty file identity/secrets.lost and set each anew (hauberk users set-password)")
 	}
 	return nil
