@@ -15,7 +15,7 @@ import (
 // its own, never its neighbours. "*" stands for one folder. A folder below a
 // room is an inner room, which its own room alone imports.
 const floors = `
-0: guard store internal/origin internal/owner internal/settings
+0: guard store internal/disk internal/origin internal/owner internal/settings
 1: guard/* store/* internal/attack internal/crawl internal/gateway
 2: .
 3: internal/demo

@@ -15,7 +15,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -26,6 +25,7 @@ import (
 	"hauberk.dev/guard/headers"
 	"hauberk.dev/guard/https"
 	"hauberk.dev/internal/crawl"
+	"hauberk.dev/internal/disk"
 )
 
 // cspFlags are those of both verbs.
@@ -105,7 +105,7 @@ func learn(ctx context.Context, v voice, site string, f cspFlags) error {
 	if err != nil {
 		return err
 	}
-	if err := replaceFile(f.lock, text, 0o644); err != nil {
+	if err := disk.Replace(f.lock, text, 0o644); err != nil {
 		return err
 	}
 	if known {
@@ -331,31 +331,4 @@ func readLock(name string) (headers.Lock, error) {
 		return l, fmt.Errorf("%s: %w", name, err)
 	}
 	return l, nil
-}
-
-// replaceFile writes a file whole or not at all, and has it on the disk.
-func replaceFile(name string, text []byte, mode os.FileMode) error {
-	t, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(t.Name())
-	_, err = t.Write(text)
-	err = errors.Join(err, t.Chmod(mode), t.Sync(), t.Close())
-	if err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	if err := os.Rename(t.Name(), name); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(name))
-}
-
-// syncDir has the names in a directory on the disk.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"hauberk.dev/guard"
+	"hauberk.dev/internal/disk"
 	"hauberk.dev/internal/settings"
 )
 
@@ -115,7 +116,7 @@ func (s span) write(name string) error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(name, append(text, '\n'), 0o600)
+	return disk.Replace(name, append(text, '\n'), 0o600)
 }
 
 // over says that the rules are enforced.

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"hauberk.dev/internal/disk"
 )
 
 // reloadTime is how long a reload may take before hauberk reload gives up on
@@ -90,7 +92,7 @@ func (s serving) write(dir string) error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(servingFile(dir), append(text, '\n'), 0o600)
+	return disk.Replace(servingFile(dir), append(text, '\n'), 0o600)
 }
 
 func readServing(dir string) (serving, error) {

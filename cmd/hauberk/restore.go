@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"hauberk.dev/guard/monitor"
+	"hauberk.dev/internal/disk"
 )
 
 // restore unpacks beside the state, proves what it has, and then moves it in.
@@ -71,7 +72,7 @@ func restore(ctx context.Context, v voice, file, dir string, broken bool) error 
 			return err
 		}
 	}
-	if err := syncDir(dir); err != nil {
+	if err := disk.SyncDir(dir); err != nil {
 		return err
 	}
 	v.line("restored %s into %s", file, dir)

@@ -7,6 +7,7 @@ import (
 
 	"hauberk.dev"
 	"hauberk.dev/guard/session"
+	"hauberk.dev/internal/disk"
 )
 
 // vaultFile says for which sites and routes the operator was told of the vault.
@@ -63,7 +64,7 @@ func sayVault(v voice, l loaded) {
 	case known:
 		v.line("  vault     is off: the app's cookies go to browsers again, who was signed in to the app signs in once more")
 	}
-	if err := replaceFile(vaultFile(l.State), text, 0o600); err != nil {
+	if err := disk.Replace(vaultFile(l.State), text, 0o600); err != nil {
 		v.warn("what was said of the vault will be said again: %s", err)
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"hauberk.dev/guard/identity/account"
 	"hauberk.dev/guard/identity/password"
+	"hauberk.dev/internal/disk"
 	"hauberk.dev/store"
 )
 
@@ -57,7 +58,7 @@ func (r *Room) First(ctx context.Context) (string, error) {
 	}
 	link := r.o.URL + "/.hauberk/first?token=" + base64.RawURLEncoding.EncodeToString(token[:])
 	if name := r.firstFile(); name != "" {
-		if err := replace(name, []byte(link+"\n"), 0o600); err != nil {
+		if err := disk.Replace(name, []byte(link+"\n"), 0o600); err != nil {
 			return "", fmt.Errorf("identity: write the link: %w", err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"hauberk.dev/guard"
+	"hauberk.dev/internal/disk"
 )
 
 // JWKS answers with the public keys of the assertion, to whoever asks: an app
@@ -79,7 +80,7 @@ func (r *Room) publish() error {
 			return nil
 		}
 	}
-	if err := replace(r.c.JWKS, public, 0o644); err != nil {
+	if err := disk.Replace(r.c.JWKS, public, 0o644); err != nil {
 		return fmt.Errorf("publish the keys (identity.jwks): %w", err)
 	}
 	return nil

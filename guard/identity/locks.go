@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 
 	"hauberk.dev/guard/identity/password"
+	"hauberk.dev/internal/disk"
 	"hauberk.dev/internal/owner"
 )
 
@@ -97,7 +98,7 @@ func keepSecrets(dir string) (secrets, error) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return s, fmt.Errorf("identity: keep the secrets: %w", err)
 	}
-	if err := replace(name, append(text, '\n'), 0o600); err != nil {
+	if err := disk.Replace(name, append(text, '\n'), 0o600); err != nil {
 		return s, fmt.Errorf("identity: keep the secrets: %w", err)
 	}
 	if err := os.Remove(name + lost); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -146,25 +147,4 @@ func readSecrets(name string) (secrets, error) {
 		return s, fmt.Errorf("identity: the secrets in %s cannot be read (%w): restore the file from a backup; without it every password must be set anew", name, err)
 	}
 	return s, nil
-}
-
-// replace writes a file as a whole: who reads it reads the old or the new one.
-func replace(name string, text []byte, mode fs.FileMode) error {
-	t, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(t.Name())
-	_, err = t.Write(text)
-	if err := errors.Join(err, t.Chmod(mode), t.Sync(), t.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(t.Name(), name); err != nil {
-		return err
-	}
-	d, err := os.Open(filepath.Dir(name))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

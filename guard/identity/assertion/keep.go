@@ -15,6 +15,7 @@ import (
 	"slices"
 	"time"
 
+	"hauberk.dev/internal/disk"
 	"hauberk.dev/internal/owner"
 )
 
@@ -141,7 +142,7 @@ func (k *Keys) write(all []*key, news bool) error {
 		if err != nil {
 			return err
 		}
-		if err := replace(keysFile(k.folder), append(text, '\n'), 0o600); err != nil {
+		if err := disk.Replace(keysFile(k.folder), append(text, '\n'), 0o600); err != nil {
 			return fmt.Errorf("identity: keep the keys: %w", err)
 		}
 	}
@@ -150,29 +151,8 @@ func (k *Keys) write(all []*key, news bool) error {
 		// A backup that was restored has them as private as the rest.
 		return errors.Join(os.Chmod(k.folder, 0o755), os.Chmod(jwksFile(k.folder), 0o644))
 	}
-	if err := replace(jwksFile(k.folder), public, 0o644); err != nil {
+	if err := disk.Replace(jwksFile(k.folder), public, 0o644); err != nil {
 		return fmt.Errorf("identity: publish the keys: %w", err)
 	}
 	return nil
-}
-
-// replace writes a file as a whole: who reads it reads the old or the new one.
-func replace(name string, text []byte, mode os.FileMode) error {
-	t, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+"-")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(t.Name())
-	_, err = t.Write(text)
-	if err := errors.Join(err, t.Chmod(mode), t.Sync(), t.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(t.Name(), name); err != nil {
-		return err
-	}
-	d, err := os.Open(filepath.Dir(name))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
