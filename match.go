@@ -175,23 +175,11 @@ func (m *matcher) explain(said string) error {
 // read in both ways, other is what the second reading found where it found
 // something else.
 func (m *matcher) match(method, path string) (n int, values map[string]string, other int) {
-	if m == nil || len(m.entries) == 0 {
-		return 0, nil, 0
-	}
-	if m.exact {
-		n, values = m.find(method, path, path)
-		return n, values, 0
-	}
-	kept := foldSlashes(path)
-	n, values = m.find(method, kept, lowerASCII(kept))
-	if !strings.Contains(path, ";") {
-		return n, values, 0
-	}
-	cut := foldSlashes(cutParameters(path))
-	switch second, more := m.find(method, cut, lowerASCII(cut)); {
+	n, second, values, others := m.readings(method, path)
+	switch {
 	case second == n || second == 0:
 	case n == 0:
-		n, values = second, more
+		n, values = second, others
 	default:
 		other = second
 	}
