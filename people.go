@@ -1,6 +1,7 @@
 package hauberk
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -83,3 +84,30 @@ func (c *Chain) First(ctx context.Context) (link string, err error) { return c.i
 // Admin administers accounts and sessions, JSON over HTTP. Whoever reaches it
 // is an administrator: it belongs on a private socket only.
 func (c *Chain) Admin() http.Handler { return c.identity.Admin() }
+
+// Administer asks Admin in this process, where no server runs.
+func (c *Chain) Administer(r *http.Request) (status int, text []byte) {
+	done := &outcome{header: http.Header{}}
+	c.Admin().ServeHTTP(done, r)
+	return done.status, done.body.Bytes()
+}
+
+// outcome is an answer that nobody is sent.
+type outcome struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (o *outcome) Header() http.Header { return o.header }
+
+func (o *outcome) WriteHeader(status int) {
+	if o.status == 0 {
+		o.status = status
+	}
+}
+
+func (o *outcome) Write(p []byte) (int, error) {
+	o.WriteHeader(http.StatusOK)
+	return o.body.Write(p)
+}

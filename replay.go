@@ -122,32 +122,11 @@ func enrol(chain *Chain, accounts []attack.Account) error {
 			return err
 		}
 		r.Header.Set("Content-Type", "application/json")
-		done := &outcome{header: http.Header{}}
-		if chain.Admin().ServeHTTP(done, r); done.status != http.StatusOK {
-			return fmt.Errorf("account %q: %s", a.Name, done.body.String())
+		if status, text := chain.Administer(r); status != http.StatusOK {
+			return fmt.Errorf("account %q: %s", a.Name, text)
 		}
 	}
 	return nil
-}
-
-// outcome is an answer that nobody is sent.
-type outcome struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-}
-
-func (o *outcome) Header() http.Header { return o.header }
-
-func (o *outcome) WriteHeader(status int) {
-	if o.status == 0 {
-		o.status = status
-	}
-}
-
-func (o *outcome) Write(p []byte) (int, error) {
-	o.WriteHeader(http.StatusOK)
-	return o.body.Write(p)
 }
 
 // serveApp puts the app on a socket of its own and returns its URL.

@@ -109,26 +109,6 @@ func overSocket(socket string, r *http.Request, into any) error {
 	return understand(a.StatusCode, text, into)
 }
 
-// recorder keeps an answer that nobody sends.
-type recorder struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-}
-
-func (a *recorder) Header() http.Header { return a.header }
-
-func (a *recorder) WriteHeader(status int) {
-	if a.status == 0 {
-		a.status = status
-	}
-}
-
-func (a *recorder) Write(p []byte) (int, error) {
-	a.WriteHeader(http.StatusOK)
-	return a.body.Write(p)
-}
-
 // inProcess makes the chain of serve on the state directory, which it holds
 // meanwhile, and asks it.
 func (p *place) inProcess(c *cobra.Command, dir string, r *http.Request, into any) (err error) {
@@ -165,9 +145,8 @@ func (p *place) inProcess(c *cobra.Command, dir string, r *http.Request, into an
 		cancel()
 		err = errors.Join(err, <-written)
 	}()
-	a := &recorder{header: http.Header{}}
-	chain.Admin().ServeHTTP(a, r)
-	return understand(a.status, a.body.Bytes(), into)
+	status, text := chain.Administer(r)
+	return understand(status, text, into)
 }
 
 func journal(ctx context.Context, chain *hauberk.Chain) error {
