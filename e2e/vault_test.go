@@ -22,7 +22,7 @@ func vaultApp(t *testing.T, kind string) string {
 	t.Helper()
 	dir := filepath.Join(root, "e2e", "vault")
 	if _, err := os.Stat(filepath.Join(dir, "node_modules", "express-session")); err != nil {
-		t.Skip("the apps of e2e/vault are not installed: make deps")
+		t.Skip("the apps of e2e/vault are not installed: run make tools")
 	}
 	port := freePort(t)
 	p := launch(t, dir, nil, "node", "app.mjs", kind, port)

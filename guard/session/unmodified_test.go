@@ -32,10 +32,10 @@ func apps(t testing.TB, kind string) (handler http.Handler, direct string) {
 	}
 	node, err := exec.LookPath("node")
 	if err != nil {
-		t.Skip("node is not installed: make deps")
+		t.Skip("node is not installed: run make tools")
 	}
 	if _, err := os.Stat(filepath.Join(dir, "node_modules", "express-session")); err != nil {
-		t.Skip("the apps are not installed: make deps")
+		t.Skip("the apps are not installed: run make tools")
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -24,7 +24,7 @@ func honest(t *testing.T, gate string, more ...string) string {
 	t.Helper()
 	dir := filepath.Join("..", "..", "..", "e2e", "oidc")
 	if _, err := exec.LookPath("node"); err != nil {
-		t.Skip("node is missing: run make install")
+		t.Skip("node is missing: run make tools")
 	}
 	if _, err := os.Stat(filepath.Join(dir, "node_modules", "oidc-provider")); err != nil {
 		t.Skip("oidc-provider is missing: run tools/npm.sh e2e/oidc")

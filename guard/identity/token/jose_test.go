@@ -19,7 +19,7 @@ func TestTokensThatJoseMakes(t *testing.T) {
 		t.Skip("-short: starts node")
 	}
 	if _, err := exec.LookPath("node"); err != nil {
-		t.Skip("node is missing: run make install")
+		t.Skip("node is missing: run make tools")
 	}
 	dir := filepath.Join("..", "..", "..", "e2e", "oidc")
 	if _, err := os.Stat(filepath.Join(dir, "node_modules", "jose")); err != nil {

@@ -72,10 +72,10 @@ func TestAgreesWithToughCookie(t *testing.T) {
 	}
 	node, err := exec.LookPath("node")
 	if err != nil {
-		t.Skip("node is not installed: make deps")
+		t.Skip("node is not installed: run make tools")
 	}
 	if _, err := os.Stat(filepath.Join(dir, "node_modules", "tough-cookie")); err != nil {
-		t.Skip("tough-cookie is not installed: make deps")
+		t.Skip("tough-cookie is not installed: run make tools")
 	}
 	r := rand.New(rand.NewPCG(1, 2))
 	cases := make([]asked, 6000)
