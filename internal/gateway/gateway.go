@@ -121,10 +121,10 @@ func (g *Gateway) rewrite(p *httputil.ProxyRequest) {
 	u := g.upstream(p.In.Context())
 	p.Out.URL.Scheme, p.Out.URL.Host = u.scheme, u.host
 	p.Out.Host = p.In.Host
-	// Go reads ";" as a mistake and Node as a letter: "%3B" is one for both.
 	// ReverseProxy would drop what it cannot parse, so the query is ours.
-	p.Out.URL.RawQuery = strings.ReplaceAll(p.In.URL.RawQuery, ";", "%3B")
-	exact(p.Out.URL, p.In)
+	path, query, _ := guard.SentTarget(p.In)
+	p.Out.URL.RawQuery = query
+	exact(p.Out.URL, path)
 	p.Out.Trailer = p.In.Trailer // filled while the body is read; a copy stays empty
 	x := guard.From(p.In.Context())
 	proto := "http"
@@ -147,12 +147,7 @@ func (g *Gateway) rewrite(p *httputil.ProxyRequest) {
 
 // exact makes the path go up byte for byte where net/url would write another
 // encoding of it: it would decode "%2F" beside a byte that it does not like.
-func exact(out *url.URL, in *http.Request) {
-	path, _, _ := strings.Cut(in.RequestURI, "?")
-	if i := strings.Index(path, "://"); i >= 0 && !strings.HasPrefix(path, "/") { // absolute-form
-		_, rest, _ := strings.Cut(path[i+3:], "/")
-		path = "/" + rest
-	}
+func exact(out *url.URL, path string) {
 	if strings.HasPrefix(path, "/") && path != out.EscapedPath() {
 		out.Opaque = path // one that begins with "//" is mended by sentConn
 	}
